@@ -50,13 +50,13 @@ def files_fingerprint(paths: Iterable[str | Path], store: Store, report: Report 
     return hashlib.sha256("".join(every).encode()).hexdigest()
 
 
-def first_equal_files(paths: Iterable[str | Path], store: Store) -> np.ndarray:
+def first_equal_files(paths: Iterable[str | Path], store: Store, report: Report = silent) -> np.ndarray:
     """For each of n files, the index of the first with the same bytes, (n,) int64; a file without an equal gives its own.
 
     Rows of equal stimuli, whatever their files are called, are one stimulus: no split may part them. Fingerprints that the Store
     remembers are not computed again.
     """
-    return first_equal(file_facts(paths, store, name="sha256", learn=sha256))
+    return first_equal(file_facts(paths, store, name="sha256", learn=sha256, report=report))
 
 
 def first_equal(values: Sequence[Any]) -> np.ndarray:

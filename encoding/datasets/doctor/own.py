@@ -71,7 +71,7 @@ class Examination:
     def rows(self) -> Rows:
         """Stimulus, session and group of each row."""
         with warnings.catch_warnings(action="ignore"):  # it is a finding of check_rows
-            return read_rows(self.files, read_image_paths(self.files.images), self.matrices)
+            return read_rows(self.files, read_image_paths(self.files.images), self.matrices, self.store)
 
     @cached_property
     def mask(self) -> VoxelMask | None:

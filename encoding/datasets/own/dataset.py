@@ -80,7 +80,10 @@ class OwnDataset(Dataset):
         if not is_remembered([split_member(path)[0] for paths in files.responses.values() for path in paths], store):
             return False
         matrices = response_matrices(files)
-        rows = read_rows(files, read_image_paths(files.images), matrices)
+        paths = read_image_paths(files.images)
+        if files.images.names is None and not is_remembered(paths, store):
+            return False
+        rows = read_rows(files, paths, matrices, store)
         stored = [*stimulus_files(files, rows), *read_unlabelled(files.images)]
         if not is_remembered(files.images.films, store, name=FACTS):
             return False
@@ -115,7 +118,7 @@ class OwnDataset(Dataset):
         files = self._files(subject)
         matrices = response_matrices(files)
         shapes = {block: matrix.shape for block, matrix in matrices.items()}
-        rows = read_rows(files, read_image_paths(files.images), matrices)
+        rows = read_rows(files, read_image_paths(files.images), matrices, store, subprogress(report, 0, 0.1))
         unlabelled = read_unlabelled(files.images)
         mask = open_mask(files.mask)
         rois = {block: read_rois(files.rois[block], shape[1], mask) for block, shape in shapes.items()}
@@ -123,7 +126,7 @@ class OwnDataset(Dataset):
         vertices, sampled, grid = read_places(files, matrices, store)
         responses, fingerprints = {}, {}
         for i, (block, matrix) in enumerate(matrices.items()):
-            progress = subprogress(report, 0.5 * i / len(matrices), 0.5 * (i + 1) / len(matrices))
+            progress = subprogress(report, 0.1 + 0.4 * i / len(matrices), 0.1 + 0.4 * (i + 1) / len(matrices))
             responses[block], fingerprints[block] = read_rows_of(matrix, rows.work, store, progress)
         about = ""
         if files.ceiling_from:

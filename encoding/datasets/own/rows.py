@@ -17,7 +17,9 @@ from encoding.datasets.own.description import SubjectFiles
 from encoding.datasets.own.response_files import ResponseMatrix, RowWork
 from encoding.datasets.own.runs import Runs, RunWork, divided_by_files, film_groups, read_runs, sample_paths
 from encoding.datasets.own.stimuli import event_rows
-from encoding.storage.fingerprints import first_equal
+from encoding.runtime.progress import Report, silent
+from encoding.storage.fingerprints import first_equal, first_equal_files
+from encoding.storage.store import Store
 
 FROM_ONE = "repeats counts images from 0; where it counts from 1, save repeats - 1."
 
@@ -49,13 +51,17 @@ class Rows:
         return {} if work is None else {"kept": np.flatnonzero(work.kept), "n_samples": len(work.kept)}
 
 
-def read_rows(files: SubjectFiles, paths: list[Path], matrices: Mapping[str, ResponseMatrix]) -> Rows:
+def read_rows(
+    files: SubjectFiles, paths: list[Path], matrices: Mapping[str, ResponseMatrix], store: Store, report: Report = silent
+) -> Rows:
     """Find the stimulus of each row, its session and group. Rows of one stimulus are always of one group.
+
+    Where rows of one stimulus are averaged or give the noise ceiling, files with the same bytes are one stimulus.
 
     Parameters
     ----------
     paths : the stimulus files, as :func:`read_image_paths` gives them.
-    matrices : per block, its responses.
+    matrices : per block, its responses. store : remembers the fingerprints of files.
 
     Raises
     ------
@@ -83,10 +89,11 @@ def read_rows(files: SubjectFiles, paths: list[Path], matrices: Mapping[str, Res
         paths = [paths[i] for i in ids]
     elif len(paths) != n_rows:
         raise BadData(_miscounted(files, len(paths), shapes))
-    first = {path: row for row, path in reversed(list(enumerate(paths)))}
-    same_image = np.array([first[path] for path in paths], np.int64)
+    same_image = same_bytes = first_equal(paths)
+    if (files.average or files.ceiling_from) and files.images.names is None and not files.images.of_runs:
+        same_bytes = first_equal_files(paths, store, report)
     if runs is not None:
-        return _samples(files, paths, listed, same_image, runs, matrices)
+        return _samples(files, paths, listed, same_bytes, runs, matrices)
     groups = same_image
     if files.groups is not None:
         groups = read_numbers(files.groups, n_rows, "the responses' rows are")
@@ -95,10 +102,10 @@ def read_rows(files: SubjectFiles, paths: list[Path], matrices: Mapping[str, Res
             raise _parted(files, (int(same_image[row]), row), f"both answer {paths[row].name}")
     sessions = _sessions(files, matrices, n_rows) if files.zscore else None
     if not files.average:
-        return Rows(paths, groups, same_image, RowWork(sessions), listed)
-    kept = np.unique(same_image)
+        return Rows(paths, groups, same_bytes, RowWork(sessions), listed)
+    kept = np.unique(same_bytes)
     groups = np.unique(groups[kept], return_inverse=True)[1]
-    return Rows([paths[row] for row in kept], groups, same_image, RowWork(sessions, same_image), listed)
+    return Rows([paths[row] for row in kept], groups, same_bytes, RowWork(sessions, same_bytes), listed)
 
 
 def check_groups(files: SubjectFiles, rows: Rows, equal: np.ndarray) -> None:
@@ -149,7 +156,7 @@ def _samples(
             if len(np.unique(groups[runs.of_row == run])) > 1:
                 raise BadData(f"{files.groups} parts the samples of {name}. Give all samples of a run one number.")
     rows = np.flatnonzero(kept)
-    measured = first_equal([paths[row] for row in rows])
+    measured = first_equal(same_image[rows].tolist())
     sessions = _sessions(files, matrices, len(paths)) if files.zscore else None
     work = RunWork(runs.of_row, kept, time.tr, detrend=time.detrend, high_pass=time.high_pass, zscore=time.zscore)
     return Rows([paths[row] for row in rows], groups[rows], measured, RowWork(sessions, runs=work), listed, runs)

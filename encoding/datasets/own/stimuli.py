@@ -48,7 +48,7 @@ def read_image_paths(images: StimulusFiles) -> list[Path]:
             named.append(_find_image(images.files, number, base, line.strip(), in_folder))
     if not named:
         raise BadData(f"{images.files} names no images. Write one path a line.")
-    return named
+    return _spelled_alike(named)
 
 
 def list_stimuli(images: StimulusFiles, folder: Path) -> list[Path]:
@@ -83,7 +83,14 @@ def read_event_paths(images: StimulusFiles) -> list[Path]:
     if not found:
         tables = ", ".join(path.name for path in images.events)
         raise BadData(f"No row of {tables} names a stimulus in the column {images.column!r}: all are empty or n/a.")
-    return found
+    return _spelled_alike(found)
+
+
+def _spelled_alike(paths: list[Path]) -> list[Path]:
+    """Spell every path to a file as the first one: ``../images/0.png`` and the absolute path are ``images/0.png``."""
+    folders = {folder: folder.resolve() for folder in dict.fromkeys(path.parent for path in paths)}
+    first: dict[tuple[Path, str], Path] = {}
+    return [first.setdefault((folders[path.parent], path.name), path) for path in paths]
 
 
 def event_rows(images: StimulusFiles, *columns: str) -> Iterator[tuple[Path, int, dict[str, str]]]:
