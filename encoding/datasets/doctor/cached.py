@@ -14,7 +14,7 @@ from encoding.runtime.progress import Report, silent
 from encoding.storage.keys import digest
 from encoding.storage.store import Store
 
-FINDINGS_VERSION = 2
+FINDINGS_VERSION = 3
 PARTS = tuple(field.name for field in fields(Finding))
 
 

@@ -13,14 +13,17 @@ import numpy as np
 from encoding.datasets import DATASETS, data_dir
 from encoding.datasets._films import FACTS, film_facts
 from encoding.datasets._images import not_listed
+from encoding.datasets._other_formats import N_BYTES
 from encoding.datasets.doctor._checks import check_doubles, check_images, check_order, check_sizes, check_values
 from encoding.datasets.doctor._findings import Finding, found_by
 from encoding.datasets.doctor.algonauts2021 import clip_facts
 from encoding.datasets.own.array_files import find_reader, open_array, split_member
+from encoding.datasets.own.arrays import ArrayFile
 from encoding.datasets.own.columns import read_ceilings, read_rois
 from encoding.datasets.own.dataset import OwnDataset, ceilings_from_repeats, response_matrices
 from encoding.datasets.own.description import FILE, SubjectFiles
 from encoding.datasets.own.feature_tables import FeatureTable, find_tables, open_tables
+from encoding.datasets.own.formats import TEXT
 from encoding.datasets.own.masks import VoxelMask, open_mask
 from encoding.datasets.own.parsing import read_description
 from encoding.datasets.own.places import SPHERES, read_places
@@ -218,6 +221,10 @@ def _check_block(case: Examination, block: str, paths: Sequence[Path], report: R
         rows = " (rows are the last axis)" if array.rows_last or matrix.transposed else ""
         what = f"{block}: {array.path.name} is {reader.what if reader else 'an array'} of {array.dtype}, {shape}{rows}."
         yield Finding("ok", what)
+        if reader is not None and reader.what == TEXT and _may_hold_decimal_commas(array):
+            what = f"{block}: {array.path.name} holds whole numbers alone, in {array.shape[1]} columns."
+            meaning = "Where commas stand for decimal points, each number is read as two."
+            yield Finding("warning", what, meaning, "Write numbers with a point, should that be so.")
     rows, key = read_rows_of(matrix, work, case.store, subprogress(report, 0, 0.5))
     gigabytes = 4 * matrix.shape[0] * matrix.shape[1] / 1e9
     yield Finding(
@@ -225,6 +232,15 @@ def _check_block(case: Examination, block: str, paths: Sequence[Path], report: R
     )
     path = paths[0] if key not in case.store else case.store.path(key) / "Y.npy"
     yield from check_values(path, block, case.store, subprogress(report, 0.5, 1))
+
+
+def _may_hold_decimal_commas(array: ArrayFile) -> bool:
+    """Whether a table could be the two sides of decimal commas: pairs of columns of whole numbers, the second not negative."""
+    with array.file.open("rb") as file:
+        if array.ndim != 2 or array.shape[1] % 2 or b"," not in file.read(N_BYTES):
+            return False
+    values = np.asarray(array)
+    return bool(np.array_equal(values, np.rint(values)) and (values[:, 1::2] >= 0).all())
 
 
 def check_rois(case: Examination) -> Iterator[Finding]:

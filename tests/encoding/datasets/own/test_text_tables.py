@@ -82,6 +82,16 @@ def test_the_doctor_goes_on_after_a_fault_of_any_kind(data_dir, store):
     assert any("one me: features given/z: table 3 columns" in each for each in found)
 
 
+@pytest.mark.parametrize(("text", "warns"), [("0,5\n1,4\n0,3\n", True), ("0.5,5\n1,4\n0,3\n", False), ("0;5\n1;4\n0;3\n", False)])
+def test_the_doctor_warns_where_decimal_commas_cannot_be_told(data_dir, store, text, warns):
+    (data_dir / "one").mkdir(parents=True)
+    (data_dir / "one" / "names.txt").write_text("a\nb\nc\n")
+    (data_dir / "one" / "Y.csv").write_text(text)
+    (data_dir / "one" / "dataset.toml").write_text('[stimuli]\nnames = "names.txt"\n[subjects.me]\nresponses = "Y.csv"\n')
+    found = [each for each in diagnose(data_dir / "one", store) if "Y.csv holds whole numbers alone, in 2 columns" in each.what]
+    assert [each.level for each in found] == ["warning"] * warns
+
+
 def test_an_error_without_a_name_is_a_finding_and_a_full_memory_is_not():
     def check(error):
         yield Finding("ok", "fine")
