@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
+from encoding.datasets._arrays import as_float32_advice
 from encoding.datasets._base import BadData
 from encoding.datasets._spelling import plain
 from encoding.datasets.own.array_files import member_shapes, open_array, read_array
@@ -154,7 +155,8 @@ class FeatureTable:
         else:
             values = read_array(self._member(layer))
             if values.dtype.kind not in "biuf":
-                raise BadData(f"{self.path} holds {values.dtype} where numbers are needed. Save it as float32: X.astype('float32').")
+                advice = as_float32_advice(self.path, values.dtype)
+                raise BadData(f"{self.path} holds {values.dtype} where real numbers are needed. {advice}")
             X = np.asarray(values, np.float32).reshape(len(values), -1)[rows]
         if not np.isfinite(X).all():
             row, column = np.argwhere(~np.isfinite(X))[0]

@@ -196,6 +196,7 @@ WRONG = [
     ),
     (_nan, r"NaN or infinity for scene7\.png, row 7 \(counted from 0\), column 3"),
     (lambda folder: np.save(folder / "features" / "words.npy", np.array([[{}]] * N)), "Python objects"),
+    (lambda folder: np.save(folder / "features" / "words.npy", X * 1j), "holds complex64 where real numbers are needed. Complex numbers"),
 ]
 
 
