@@ -196,7 +196,7 @@ def check_rows(case: Examination) -> Iterator[Finding]:
         yield Finding("warning", what, "Perhaps rows are missing.", "repeats gives the image of each row, counted from 0.")
     if case.files.images.names is None and runs is None:
         if case.files.groups is not None:
-            check_groups(case.files, case.rows, first_equal_files(paths, case.store))
+            check_groups(case.files, case.rows.groups, paths, first_equal_files(paths, case.store))
         yield from check_doubles(paths, read_unlabelled(case.files.images), groups, case.store, subprogress(case.report, 0.45, 0.6))
 
 

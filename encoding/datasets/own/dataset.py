@@ -137,7 +137,7 @@ class OwnDataset(Dataset):
         if rows.runs is None:
             equal = first_equal(rows.paths) if files.images.names else first_equal_files(rows.paths, store)
             if files.groups is not None:
-                check_groups(files, rows, equal)
+                check_groups(files, rows.groups, rows.paths, equal)
             groups, ids, samples = rows.groups[equal], None if files.groups is None else equal, {}
         else:
             groups, ids = rows.groups, rows.measured

@@ -97,9 +97,8 @@ def read_rows(
     groups = same_image
     if files.groups is not None:
         groups = read_numbers(files.groups, n_rows, "the responses' rows are")
-        if len(torn := np.flatnonzero(groups != groups[same_image])):
-            row = int(torn[0])
-            raise _parted(files, (int(same_image[row]), row), f"both answer {paths[row].name}")
+        check_groups(files, groups, paths, same_image)
+        check_groups(files, groups, paths, same_bytes)
     sessions = _sessions(files, matrices, n_rows) if files.zscore else None
     if not files.average:
         return Rows(paths, groups, same_bytes, RowWork(sessions), listed)
@@ -108,29 +107,24 @@ def read_rows(
     return Rows([paths[row] for row in kept], groups, same_bytes, RowWork(sessions, same_bytes), listed)
 
 
-def check_groups(files: SubjectFiles, rows: Rows, equal: np.ndarray) -> None:
+def check_groups(files: SubjectFiles, groups: np.ndarray, paths: Sequence[Path], equal: np.ndarray) -> None:
     """Check that the file of ``groups`` keeps an image and its copies under other names in one group.
 
     Parameters
     ----------
-    equal : (n_rows,) int64, for each row the first whose image has the same bytes.
+    groups, paths : (n_rows,) of the rows. equal : (n_rows,) int64, for each row the first that is of the same stimulus.
 
     Raises
     ------
     BadData naming the first two rows that are parted.
     """
-    if len(torn := np.flatnonzero(rows.groups != rows.groups[equal])):
-        parted = [int(equal[torn[0]]), int(torn[0])]
-        numbers = parted if rows.work.stimuli is None else np.unique(rows.measured)[parted].tolist()  # of averaged rows, the first of each
-        raise _parted(files, numbers, _copy_of(*(rows.paths[row] for row in parted)))
-
-
-def _parted(files: SubjectFiles, numbers: Sequence[int], why: str) -> BadData:
-    """The error for a pair of rows of the files that are one stimulus and of two groups."""
-    return BadData(
-        f"{files.groups} puts rows {numbers[0]} and {numbers[1]} into different groups, but {why}. "
-        "Give all rows of an image one number, or a split could test on an image it was trained on."
-    )
+    if len(torn := np.flatnonzero(groups != groups[equal])):
+        first, row = int(equal[torn[0]]), int(torn[0])
+        why = f"both answer {paths[row].name}" if paths[first] == paths[row] else _copy_of(paths[first], paths[row])
+        raise BadData(
+            f"{files.groups} puts rows {first} and {row} into different groups, but {why}. "
+            "Give all rows of an image one number, or a split could test on an image it was trained on."
+        )
 
 
 def _copy_of(image: Path, copy: Path) -> str:
