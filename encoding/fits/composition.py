@@ -142,7 +142,10 @@ class ComposedResult(Result):
 
     def predicted_rows(self, fold: int, rows: np.ndarray, hemi: str, columns: Sequence[int] | np.ndarray) -> np.ndarray:
         """As :meth:`Result.predicted_rows`, the weighted mean over members."""
-        columns = np.asarray(columns)
+        self._fold(fold)
+        columns = self._columns(hemi, columns)
+        if hemi not in self.weights:  # not fitted
+            return np.full((len(rows), len(columns)), np.nan, np.float32)
         predict = lambda member, some: member.predicted_rows(fold, rows, hemi, columns[some])  # noqa: E731
         return weighted_mean(self.weights[hemi][fold][:, columns], self.members, predict, len(rows))
 

@@ -86,31 +86,51 @@ class Result(ScoreTables):
         ------
         FileNotFoundError where they are no longer in the Store.
         """
-        made = self.store.get(self.plan.components_key(self.plan.folds[fold], layers))
+        made = self.store.get(self.plan.components_key(self._fold(fold), layers))
         if made is None:
             raise FileNotFoundError("The components of this fit are no longer in the Store. Fit it again.")
         return made["mean"], read_axes(made)
 
+    def _fold(self, number: int) -> Fold:
+        """A fold of the split by its number from 0; IndexError for one that it does not have."""
+        n_folds = len(self.plan.folds)
+        if not 0 <= number < n_folds:
+            raise IndexError(f"This fit has {_range('fold', n_folds)}, so there is no {number}.")
+        return self.plan.folds[number]
+
+    def _columns(self, hemi: str, columns: Sequence[int] | np.ndarray) -> np.ndarray:
+        """Check wanted columns, (n_columns,) int64; see :meth:`predicted` for what is refused."""
+        self._check_block(hemi)
+        wanted = np.asarray(columns)
+        if wanted.ndim != 1 or (len(wanted) and wanted.dtype.kind not in "iu"):
+            raise ValueError(f"columns must be a list of whole numbers, such as [0, 5], not {columns!r}; of a mask take np.flatnonzero.")
+        n_columns = self.plan.subject.responses[hemi].shape[1]
+        if len(wanted) and not 0 <= wanted.min() <= wanted.max() < n_columns:
+            wrong = wanted[(wanted < 0) | (wanted >= n_columns)][0]
+            raise IndexError(f"{hemi} has {_range('column', n_columns)}, so there is no {wrong}.")
+        return wanted.astype(np.int64, copy=False)
+
     def delays(self, fold: int) -> Delays:
         """Delays in samples of a fold's models, given or chosen; empty where components are of the same row."""
-        return delays_of(self.plan, self.plan.folds[fold], self.store)
+        return delays_of(self.plan, self._fold(fold), self.store)
 
     def model(self, group: str, fold: int = 0) -> Model:
         """Read the fitted model of one fold and target group; groups are named ``lh``, ``both``, ``lh V1v`` or ``lh 120``."""
         known = {each.name: each for each in self.plan.target_groups}
         if group not in known:
             raise UnknownName(unknown("target group of this fit", group, known))
-        return restored(self.plan, self.plan.folds[fold], known[group], self.store)
+        return restored(self.plan, self._fold(fold), known[group], self.store)
 
     def history(self, fold: int = 0) -> dict[str, Mapping[str, np.ndarray]]:
         """Training curves by target group, such as ``train_loss`` (n_epochs,); empty where nothing was trained by epochs."""
-        models = {group.name: self.store.get(self.plan.weights_key(self.plan.folds[fold], group)) for group in self.plan.target_groups}
+        chosen = self._fold(fold)
+        models = {group.name: self.store.get(self.plan.weights_key(chosen, group)) for group in self.plan.target_groups}
         histories = {name: Model.shared_fields(arrays)["history"] for name, arrays in models.items() if arrays is not None}
         return {name: history for name, history in histories.items() if history}
 
     def components(self, fold: int = 0) -> np.ndarray:
         """Component scores (n_stimuli, k) float32 that a fold's models predict from."""
-        return stored_components(self.plan, self.plan.folds[fold], self.store)
+        return stored_components(self.plan, self._fold(fold), self.store)
 
     def predicted(self, hemi: str, columns: Sequence[int] | np.ndarray) -> np.ndarray:
         """Predict the test stimuli, each with the model of the fold that held it out.
@@ -122,6 +142,11 @@ class Result(ScoreTables):
         Returns
         -------
         (n_test, n_columns) float32 in the order of :meth:`test_rows`; NaN for vertices that were not fitted.
+
+        Raises
+        ------
+        UnknownName for a block of responses that the subject does not have, IndexError for a column, from 0, that the block does not have,
+        ValueError for what is no list of whole numbers.
         """
         blocks = [
             self.plan.over_repeats(fold, self.predicted_rows(number, fold.test, hemi, columns))
@@ -141,10 +166,10 @@ class Result(ScoreTables):
         -------
         (n_rows, n_columns) float32; NaN for vertices that were not fitted.
         """
-        chosen = self.plan.folds[fold]
+        chosen, wanted = self._fold(fold), self._columns(hemi, columns)
         Z = stored_components(self.plan, chosen, self.store) if self.plan.readout.uses_components else None
         basis_of = partial(self._basis, chosen, rows, Z)
-        return predict_fold(self.plan.target_groups, basis_of, len(rows), {hemi: np.asarray(columns)})[hemi]
+        return predict_fold(self.plan.target_groups, basis_of, len(rows), {hemi: wanted})[hemi]
 
     def _basis(self, fold: Fold, rows: np.ndarray, Z: np.ndarray | None, group: TargetGroup) -> tuple[Model, Any]:
         """A group's model of a fold and its basis of some stimuli; kept in the Store where it takes a network to compute."""
@@ -157,7 +182,12 @@ class Result(ScoreTables):
         return model, self.store.memo(key, make, {"weights": weights})["basis"]
 
     def measured(self, hemi: str, columns: Sequence[int] | np.ndarray) -> np.ndarray:
-        """Responses (n_test, n_columns) float32 in the order of :meth:`test_rows`."""
-        responses, chosen = self.plan.subject.responses[hemi], np.asarray(columns)
+        """Responses (n_test, n_columns) float32 in the order of :meth:`test_rows`; raises as :meth:`predicted` does."""
+        chosen = self._columns(hemi, columns)
+        responses = self.plan.subject.responses[hemi]
         blocks = [self.plan.over_repeats(fold, np.asarray(responses[fold.test][:, chosen], np.float32)) for fold in self.plan.folds]
         return blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
+
+
+def _range(name: str, n: int) -> str:
+    return f"the {name}s 0 to {n - 1}" if n > 1 else f"the one {name} 0"

@@ -16,6 +16,7 @@ from encoding.fits.notebook_view import result_html
 from encoding.fits.vertex_scores import VertexScores
 from encoding.readouts._stopping import AT_BEST
 from encoding.runtime.csv import to_csv, to_records
+from encoding.runtime.registry import UnknownName, unknown
 from encoding.storage.atomic import atomic_files_into
 from encoding.storage.npy import write_npy
 
@@ -35,10 +36,16 @@ class ScoreTables(VertexScores):
         return self.plan.spec.roi_names or (EVERY_VERTEX, *roi_names(self.plan.subject))
 
     def columns(self, roi: str, hemi: str) -> np.ndarray:
-        """Columns of an ROI in a hemisphere, sorted int64; empty where it has none."""
+        """Columns of an ROI in a hemisphere, sorted int64; empty where it has none there. UnknownName for what the subject lacks."""
+        subject = self.plan.subject
+        self._check_block(hemi)
         if roi == EVERY_VERTEX:
-            return np.arange(self.plan.subject.responses[hemi].shape[1])
-        return self.plan.subject.rois[hemi].get(roi, np.zeros(0, np.int64))
+            return np.arange(subject.responses[hemi].shape[1])
+        if roi in subject.rois[hemi]:
+            return subject.rois[hemi][roi]
+        if roi not in (known := roi_names(subject)):
+            raise UnknownName(unknown(f"ROI of {subject.dataset} {subject.name}", roi, (EVERY_VERTEX, *known), show=40))
+        return np.zeros(0, np.int64)
 
     def rois(self, *, least_ceiling: float = LEAST_CEILING, both: bool = False) -> pd.DataFrame:
         """Tabulate scores, one row for each ROI and hemisphere; an empty ROI has ``n_vertices`` 0 and NaN scores.

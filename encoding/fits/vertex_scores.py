@@ -13,6 +13,7 @@ from encoding.evaluation.normalised_scores import from_r, has_model
 from encoding.evaluation.scores import LEAST_CEILING, SCORES, pearson
 from encoding.fits.plan import Plan
 from encoding.fits.targets import TargetGroup
+from encoding.runtime.registry import UnknownName, unknown
 from encoding.storage.keys import digest
 from encoding.storage.store import Store
 
@@ -76,6 +77,11 @@ class VertexScores:
         """Number of independent test units (stimuli, or groups of rows), over all folds: what intervals and tests resample."""
         return sum(len(np.unique(self.plan.subject.groups[fold.test])) for fold in self.plan.folds)
 
+    def _check_block(self, hemi: str) -> None:
+        """UnknownName unless the subject has this block of responses, fitted or not."""
+        if hemi not in self.plan.subject.responses:
+            raise UnknownName(unknown("block of responses", hemi, self.plan.subject.hemis))
+
     @property
     def detail_names(self) -> tuple[str, ...]:
         """Names of what the readout reports for each vertex beside the scores, such as ``alpha``."""
@@ -102,7 +108,8 @@ class VertexScores:
 
         Raises
         ------
-        ValueError where the score needs a noise ceiling and none is known.
+        UnknownName for a block of responses or a score that this fit does not have; ValueError where the score needs a noise ceiling
+        and none is known.
         """
         if name == "pooled_r":
             return self.pooled(hemi)
@@ -112,9 +119,12 @@ class VertexScores:
                 raise ValueError(f"No noise ceiling is known for {self.plan.spec.dataset} {self.plan.spec.subject}, so no {name}.")
             return from_r(name, self.score(hemi), ceiling, least=least_ceiling, fitted=self.has_model(hemi))
         values = self._arrays.get(f"{hemi}_{name}")
-        if values is None and name in SCORES:  # stored by a version that did not compute it yet
-            return np.full(self.plan.subject.responses[hemi].shape[1], np.nan)
-        values = np.asarray(self._arrays[f"{hemi}_{name}"] if values is None else values)
+        if values is None:
+            self._check_block(hemi)
+            if name not in SCORES:
+                raise UnknownName(unknown("score of this fit", name, (*self.score_names, *self.detail_names), show=40))
+            return np.full(self.plan.subject.responses[hemi].shape[1], np.nan)  # stored by a version that did not compute it yet
+        values = np.asarray(values)
         if name in SCORES or name.startswith(MEASURES):
             return values.mean(0)
         return np.quantile(values, 0.5, axis=0, method="lower")
@@ -149,6 +159,7 @@ class VertexScores:
 
         NaN where it was not computed (:attr:`has_pooled`).
         """
+        self._check_block(hemi)
         if len(self.plan.folds) == 1:
             return self.score(hemi)
         found = self.derived(pooled_key(self.key))
@@ -159,6 +170,7 @@ class VertexScores:
 
         Of the mean of k repeats it is c / (c + (1 - c) / k), with c the ceiling of single rows.
         """
+        self._check_block(hemi)
         if self.plan.subject.ceiling is None:
             return None
         return of_means(np.asarray(self.plan.subject.ceiling[hemi]), self._noise_share)
@@ -177,6 +189,7 @@ class VertexScores:
 
     def roi_labels(self, hemi: str) -> np.ndarray:
         """Names of each vertex's ROIs, separated by spaces, (n_vertices,) object."""
+        self._check_block(hemi)
         labels = [[] for _ in range(self.plan.subject.responses[hemi].shape[1])]
         for roi, columns in self.plan.subject.rois[hemi].items():
             for column in columns:

@@ -26,6 +26,7 @@ from encoding.fits.spec import FitSpec
 from encoding.fits.targets import TargetGroup
 from encoding.readouts import READOUTS, Model
 from encoding.runs.exchange_models import SHARED_WEIGHTS, target_groups_in
+from encoding.runtime.registry import UnknownName, unknown
 from encoding.storage.keys import stage_of
 from encoding.storage.store import Store
 
@@ -204,7 +205,10 @@ class Imported(ScoreTables):
         """
         if not self.is_complete() or self.plan.readout is None:
             raise NotSent(f"The models of {self.key} did not come with it.")
-        number = [group.name for group in self.plan.target_groups].index(part)
+        known = [group.name for group in self.plan.target_groups]
+        if part not in known:
+            raise UnknownName(unknown("target group of this fit", part, known))
+        number = known.index(part)
         arrays = {name: self.arrays[f"model.f{fold}_p{number}_{name}"] for name in ("weights", "intercept")}
         return self.plan.readout.restore(arrays, None)
 

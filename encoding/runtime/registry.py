@@ -14,7 +14,7 @@ T = TypeVar("T")
 LEAST_LIKENESS = 0.5  # of a name that is proposed, from 0 to 1
 
 
-def unknown(kind: str, name: str, known: Iterable[str], *, show: int = 12) -> str:
+def unknown(kind: str, name: object, known: Iterable[str], *, show: int = 12) -> str:
     """Error text for an unknown name, with the nearest match and the known names.
 
     Examples
@@ -22,9 +22,10 @@ def unknown(kind: str, name: str, known: Iterable[str], *, show: int = 12) -> st
     >>> unknown("readout", "rigde", ["ols", "ridge"])
     "Unknown readout 'rigde'. Did you mean 'ridge'? Known: ols, ridge."
     """
-    folder = f"{name.rpartition('/')[0]}/"
-    known = sorted(known, key=lambda each: not each.startswith(folder)) if "/" in name else list(known)
-    close = [each for each in difflib.get_close_matches(name, known, n=5, cutoff=LEAST_LIKENESS) if _is_near(name, each)]
+    text = str(name)
+    folder = f"{text.rpartition('/')[0]}/"
+    known = sorted(known, key=lambda each: not each.startswith(folder)) if "/" in text else list(known)
+    close = [each for each in difflib.get_close_matches(text, known, n=5, cutoff=LEAST_LIKENESS) if _is_near(text, each)]
     hint = f" Did you mean {close[0]!r}?" if close else ""
     rest = f" and {len(known) - show} more" if len(known) > show else ""
     return f"Unknown {kind} {name!r}.{hint} Known: {', '.join(known[:show])}{rest}."
