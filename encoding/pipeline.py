@@ -62,11 +62,17 @@ def fit(spec: FitSpec, store: Store, report: Report = silent, device: str = "aut
     ------
     UnknownName, UnknownLayer, BadOption, NoWeights, BadData, ValueError
         Before any work, where :func:`encoding.fits.plan.plan` refuses the spec.
+    TypeError
+        Where ``spec`` or ``store`` is something else.
     NoRoom, StoreFull
         Before any work, where memory or disk is too small.
     BadData
         Where stimuli or responses change during the fit.
     """
+    if not isinstance(spec, FitSpec):
+        raise TypeError(f"fit takes a FitSpec, not {spec!r}. FitSpec(...) makes one, FitSpec.from_dict one of a dict.")
+    if not isinstance(store, Store):
+        raise TypeError(f"fit keeps results in a Store, not in {store!r}. Store() is the default folder, Store(path) another.")
     started = time.perf_counter()
     opened = 0.05 if DATASETS[spec.dataset].is_ready(spec.subject, store) else 0.5  # of the work: a simulation takes as long as the rest
     plan = planned or make_plan(spec, store, subprogress(report, 0, opened, stage="images"))

@@ -33,6 +33,8 @@ def read_delays(text: str | Iterable[int]) -> tuple[Delays, ...]:
     (((1, 2, 3, 4),), ((1, 2),), (), ((1,), (1, 2)))
     """
     if not isinstance(text, str):
+        if not isinstance(text, Iterable):
+            raise ValueError(f"Delays are numbers of samples from 0, such as 1,2,3,4, or [1, 2, 3, 4]; not {text!r}.")
         text = ",".join(map(str, text))
     sets = []
     for part in text.split(CANDIDATES) if text.strip() else ():

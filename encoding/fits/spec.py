@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Self
 
@@ -16,9 +16,15 @@ from encoding.backbones._pooling import check_over_frames, find_pool
 from encoding.features.components import COMPONENT_SCALINGS, LAYER_SCALINGS, REDUCTIONS
 from encoding.features.delays import CANDIDATES, delays_text, read_delays
 from encoding.features.half import FEATURE_DTYPES
+from encoding.fits.spec_values import parameters_of, plain, text_of, texts_of, whole_number_of
 from encoding.readouts import READOUTS
 
 FORMER_FIELDS = {"focus": "target_groups", "company": "extra_subjects"}  # name in the first release to today's
+TEXTS = (
+    "dataset", "subject", "backbone", "weights", "input", "pool", "over_frames", "layer_scaling", "component_scaling", "reduction",
+    "readout", "split", "hemi", "target_groups", "feature_dtype",
+)  # fmt: skip
+FIELDS_READ = {text_of: TEXTS, texts_of: ("layers", "rois", "extra_subjects"), whole_number_of: ("frames", "n_components", "degree")}
 TARGET_GROUPS = ("hemisphere", "both", "roi", "roi:both", "vertex:<hemi>:<column>")
 
 
@@ -137,16 +143,15 @@ class FitSpec:
 
     def __post_init__(self) -> None:
         set_field = object.__setattr__
-        set_field(self, "layers", tuple(self.layers))
-        set_field(self, "rois", tuple(self.rois))
-        set_field(self, "extra_subjects", tuple(self.extra_subjects))
+        for read, names in FIELDS_READ.items():
+            for name in names:
+                set_field(self, name, read(name, getattr(self, name)))
         set_field(self, "delays", delays_text(read_delays(self.delays)))
         networks = self.backbone.split(JOIN)
         if len(networks) > 1:  # in the order of the networks, as they are extracted and written
             place = {name: number for number, name in enumerate(networks)}
             set_field(self, "layers", tuple(sorted(self.layers, key=lambda layer: place.get(layer.partition(" ")[0], len(place)))))
-        pairs = self.options.items() if isinstance(self.options, dict) else self.options
-        set_field(self, "options", tuple(sorted((str(name), tuple(value) if isinstance(value, list) else value) for name, value in pairs)))
+        set_field(self, "options", parameters_of(self.options))
         if not self.layers:
             raise ValueError("A fit needs at least one layer.")
         Input.read(self.input)
@@ -163,11 +168,12 @@ class FitSpec:
             raise ValueError("A sparse random projection needs a number of components, 1 or more; --reduction none keeps every feature.")
         if self.component_scaling not in COMPONENT_SCALINGS:
             raise ValueError(f"component_scaling must be {' or '.join(COMPONENT_SCALINGS)}, not {self.component_scaling!r}.")
+        set_field(self, "average_repeats", plain(self.average_repeats))
+        set_field(self, "feature_budget", plain(self.feature_budget))
         if not isinstance(self.average_repeats, bool):
             raise ValueError(f"average_repeats must be true or false, not {self.average_repeats!r}.")
-        if self.feature_budget is not None and not (
-            isinstance(self.feature_budget, int | float) and 0 <= self.feature_budget < float("inf")
-        ):
+        budget = self.feature_budget
+        if budget is not None and (isinstance(budget, bool) or not isinstance(budget, int | float) or not 0 <= budget < float("inf")):
             raise ValueError(f"feature_budget must be a number of GB from 0, or none for no limit; not {self.feature_budget!r}.")
         if self.feature_dtype not in FEATURE_DTYPES:
             raise ValueError(f"feature_dtype must be {' or '.join(FEATURE_DTYPES)}, not {self.feature_dtype!r}.")
@@ -175,7 +181,7 @@ class FitSpec:
             raise ValueError(f"frames must be 1 or more, not {self.frames}.")
         if self.n_components < 0:
             raise ValueError(f"n_components must be 0 (no PCA) or more, not {self.n_components}.")
-        if isinstance(self.degree, bool) or self.degree not in (1, 2):
+        if self.degree not in (1, 2):
             raise ValueError(f"degree must be 1 (components as they are) or 2 (their squares and products too), not {self.degree!r}.")
         if not isinstance(self.hemi, str) or not self.hemi.isidentifier():  # a block of the subject's, which planning knows
             raise ValueError(f"hemi must be lh, rh, another block of responses, or both; not {self.hemi!r}.")
@@ -257,11 +263,13 @@ class FitSpec:
         ------
         ValueError on a field that does not exist.
         """
+        if not isinstance(values, Mapping):
+            raise ValueError(f"A spec is read from a dict of its fields, not from {values!r}.")
         values = {FORMER_FIELDS.get(name, name): value for name, value in values.items()}
         extra = set(values) - {field.name for field in fields(cls)}
         if extra:
             raise ValueError(f"A fit has no field {', '.join(sorted(extra))}.")
-        if len(values.get("layers", ())) > 1:
+        if len(texts_of("layers", values.get("layers", ()))) > 1:
             values = {"layer_scaling": "none"} | values
         return cls(**values)
 
