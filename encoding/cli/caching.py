@@ -88,7 +88,10 @@ def _about(store: Store, one: StoreEntry) -> dict[str, Any]:
 def _purpose(spec: Mapping[str, Any] | None) -> str:
     if spec is None:
         return ""
-    named = FitSpec.from_dict(dict(spec))
+    try:
+        named = FitSpec.as_stored(spec)
+    except ValueError:  # written by hand, or by something else
+        return ""
     return f"{named.dataset} {named.subject}, {named.network_and_layers}, {named.readout}"
 
 

@@ -143,15 +143,12 @@ class FitSpec:
 
     def __post_init__(self) -> None:
         set_field = object.__setattr__
-        for read, names in FIELDS_READ.items():
-            for name in names:
-                set_field(self, name, read(name, getattr(self, name)))
+        self._read_fields()
         set_field(self, "delays", delays_text(read_delays(self.delays)))
         networks = self.backbone.split(JOIN)
         if len(networks) > 1:  # in the order of the networks, as they are extracted and written
             place = {name: number for number, name in enumerate(networks)}
             set_field(self, "layers", tuple(sorted(self.layers, key=lambda layer: place.get(layer.partition(" ")[0], len(place)))))
-        set_field(self, "options", parameters_of(self.options))
         if not self.layers:
             raise ValueError("A fit needs at least one layer.")
         Input.read(self.input)
@@ -185,6 +182,13 @@ class FitSpec:
             raise ValueError(f"degree must be 1 (components as they are) or 2 (their squares and products too), not {self.degree!r}.")
         if not isinstance(self.hemi, str) or not self.hemi.isidentifier():  # a block of the subject's, which planning knows
             raise ValueError(f"hemi must be lh, rh, another block of responses, or both; not {self.hemi!r}.")
+
+    def _read_fields(self) -> None:
+        """Make plain texts, numbers and tuples of the values given; ValueError for those of another kind."""
+        for read, names in FIELDS_READ.items():
+            for name in names:
+                object.__setattr__(self, name, read(name, getattr(self, name)))
+        object.__setattr__(self, "options", parameters_of(self.options))
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-serialisable dict; :meth:`from_dict` turns it back into an equal spec."""
@@ -272,6 +276,26 @@ class FitSpec:
         if len(texts_of("layers", values.get("layers", ()))) > 1:
             values = {"layer_scaling": "none"} | values
         return cls(**values)
+
+    @classmethod
+    def as_stored(cls, values: Mapping[str, Any]) -> Self:
+        """Read a stored spec to name it in a list, also where parts of it, such as a pooling, are known to another release or package only.
+
+        Fields that do not exist here are left out, and values are not checked further than that they are text, numbers or lists of them.
+
+        Raises
+        ------
+        ValueError where a value is of another kind.
+        """
+        try:
+            return cls.from_dict(dict(values))
+        except (ValueError, LookupError):
+            spec = object.__new__(cls)
+            today = {FORMER_FIELDS.get(name, name): value for name, value in values.items()}
+            for field in fields(cls):
+                object.__setattr__(spec, field.name, today.get(field.name, field.default))
+            spec._read_fields()
+            return spec
 
     def changed(self) -> dict[str, Any]:
         """Fields that differ from the defaults of ``FitSpec()``."""

@@ -258,7 +258,7 @@ def _row_of(folder: Path) -> dict[str, Any]:
     with open_regular(path) as file:
         provenance = json.loads(file.read())
     made, files = provenance["made_from"], provenance["files"]
-    spec = FitSpec.from_dict(dict(made["spec"]))
+    spec = FitSpec.as_stored(dict(made["spec"]))
     imported = made.get("imported")
     blocks = [name.removesuffix("_r") for name in files if name.endswith("_r") and f"{name}2" in files]  # not lh_validation_r
     paths = {score: {block: folder / f"{block}_{score}.npy" for block in blocks if f"{block}_{score}" in files} for score in STORED_SCORES}

@@ -30,6 +30,28 @@ def test_cache_list_adds_up(ask, shell, cache):
     assert "demo subj01, gabor energy, ridge" in shell("cache", "list")[1]
 
 
+FOREIGN = FitSpec().to_dict() | {"pool": "spread:3", "readout": "kriging", "layer_scaling": "robust", "smoothing": 2}
+
+
+def test_results_with_parts_that_only_another_release_or_package_has_are_listed_under_their_names(ask, shell, cache):
+    cache.put("fit-2", {"lh_r": np.zeros((1, 3)), "lh_r2": np.zeros((1, 3))}, {"spec": FOREIGN})
+    put(cache, "features-1")
+    for words in (["cache", "list"], ["cache", "verify"], ["cache", "prune"], ["runs"]):
+        code, out, err = shell(*words)
+        assert code == 0, err
+        assert words[-1] not in ("list", "runs") or ("kriging" in out and "gabor" in out and "damaged" not in out)
+    assert ask("runs")["fits"][0]["readout"] == "kriging"
+    code, _, err = shell("report", "fit-2", "--out", cache.root.parent / "report.html")
+    assert code and "no field smoothing" in err
+    assert ask("cache", "prune", "--stage", "fit")["removed"] == ["fit-2"]
+
+
+def test_a_stored_spec_of_wrong_kinds_is_listed_without_its_purpose(shell, cache):
+    cache.put("fit-2", {"a": np.zeros(3)}, {"spec": {"layers": 3}})
+    code, out, err = shell("cache", "list")
+    assert code == 0 and "fit-2" in out, err
+
+
 def test_cache_verify_removes_the_damaged_and_fails(ask, cache):
     put(cache, "fit-1")
     put(cache, "fit-2")
