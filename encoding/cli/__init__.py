@@ -126,6 +126,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         Exit code: 0 success, 1 failure, 2 invalid arguments, 130 interrupted.
     """
     let_waiting_threads_sleep()
+    if sys.stderr is None:  # closed, as by 2>&-
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115, PTH123 - for the whole process
     words = list(sys.argv[1:] if argv is None else argv)
     as_json, debug = "--json" in words, "--debug" in words
     if not words:
@@ -135,7 +137,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         answer = run(words, progress)
     except SystemExit as done:  # --help
-        return int(done.code or 0)
+        return _print("", int(done.code or 0), progress)
     except KeyboardInterrupt:
         message = "Interrupted. Finished stages are kept: the same command goes on from there."
         answer = _failure(message, INTERRUPTED, progress, as_json=as_json)
@@ -144,8 +146,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             progress.say(traceback.format_exc().rstrip())
         answer = _failure(explain(error, debug=debug), exit_code(error), progress, as_json=as_json)
     progress.close()
-    _print(json.dumps(answer.document, indent=1, allow_nan=False) if as_json else answer.text)
-    return answer.code
+    return _print(json.dumps(answer.document, indent=1, allow_nan=False) if as_json else answer.text, answer.code, progress)
 
 
 def run(words: Sequence[str], progress: Progress) -> Answer:
@@ -188,11 +189,26 @@ def warnings_as_lines(progress: Progress) -> Iterator[None]:
         yield
 
 
-def _print(text: str) -> None:
-    """To standard output, with ``?`` for what its encoding lacks; a reader that has seen enough, such as ``head``, may close it."""
+def _print(text: str, code: int, progress: Progress) -> int:
+    """To standard output, with ``?`` for what its encoding lacks; a reader that has seen enough, such as ``head``, may close it.
+
+    Returns
+    -------
+    ``code``, or that of a failure, which is said on standard error, where the text cannot be written.
+    """
+    if sys.stdout is None:  # closed, as by >&-
+        return _not_printed("it is closed", code, progress) if text else code
     encoding = sys.stdout.encoding or "utf-8"
     try:
         if text:
-            print(text.encode(encoding, "replace").decode(encoding), flush=True)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            print(text.encode(encoding, "replace").decode(encoding))
+        sys.stdout.flush()
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what is flushed at the end of the process
+        return code if isinstance(error, BrokenPipeError) else _not_printed(error.strerror or str(error), code, progress)
+    return code
+
+
+def _not_printed(why: str, code: int, progress: Progress) -> int:
+    progress.say(f"error: Standard output cannot be written, so the answer is not shown: {why}. What was computed is kept.")
+    return code or FAILED

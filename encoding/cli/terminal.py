@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Sequence
 from typing import TextIO
@@ -70,8 +71,9 @@ class Progress:
 
     def _write(self, line: str) -> None:
         encoding = getattr(self._stream, "encoding", None) or "utf-8"
-        self._stream.write(line.encode(encoding, "replace").decode(encoding) + "\n")
-        self._stream.flush()
+        with contextlib.suppress(OSError):  # a log that cannot be written, as on a full disk, ends no fit
+            self._stream.write(line.encode(encoding, "replace").decode(encoding) + "\n")
+            self._stream.flush()
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]], *, align: str, groups: Sequence[tuple[str, int]] = ()) -> str:

@@ -7,6 +7,7 @@ import shlex
 import subprocess
 import sys
 import warnings
+from pathlib import Path
 
 import pytest
 
@@ -152,7 +153,7 @@ def test_no_text_fails_for_a_terminal_that_cannot_show_it(encoding, monkeypatch,
     Progress(stream)(0.5, "Fläche → V1 Σ")
     Progress(stream).say("Σ")
     monkeypatch.setattr(sys, "stdout", stream)
-    _print("R² → ∞")
+    assert _print("R² → ∞", 0, Progress(io.StringIO())) == 0
     stream.flush()
     shown = raw.getvalue().decode(encoding)
     assert shown.splitlines()[-1] == {"ascii": "R? ? ?", "cp1252": "R² ? ?", "utf-8": "R² → ∞"}[encoding]
@@ -199,6 +200,46 @@ def test_a_wrong_name_leaves_the_process_with_2(tmp_path):
     done = outside("-m", "encoding", "fit", "--readout", "rigde", cwd=tmp_path)
     assert done.returncode == 2 and done.stdout == ""
     assert done.stderr.startswith("error: Unknown readout 'rigde'. Did you mean 'ridge'? Known: ") and done.stderr.count("\n") == 1
+
+
+def to_shell(command, *, cwd):
+    """Run a line of bash, in which $ENCODING is the program."""
+    env = os.environ | {"PYTHONPATH": os.pathsep.join([str(PROJECT), os.environ.get("PYTHONPATH", "")])}
+    env |= {"ENCODING": f"{shlex.quote(sys.executable)} -m encoding"}
+    return subprocess.run(["bash", "-c", command], cwd=cwd, env=env, capture_output=True, text=True, timeout=120, check=False)
+
+
+@pytest.mark.parametrize("words", ["list readouts", "list readouts --json", "list --help", "list reedouts"])
+@pytest.mark.parametrize("place", ["> /dev/full", ">&-"])
+def test_an_answer_that_cannot_be_written_is_said_in_one_line(tmp_path, words, place):
+    if place == "> /dev/full" and not Path("/dev/full").exists():
+        pytest.skip("this system has no /dev/full")
+    done = to_shell(f"$ENCODING {words} {place}", cwd=tmp_path)
+    code = {"list reedouts": 2, "list --help": 0 if place == ">&-" else 1}.get(words, 1)  # argparse then shows help on standard error
+    assert done.returncode == code and "Traceback" not in done.stderr and "Exception ignored" not in done.stderr
+    assert code != 1 or ("error: Standard output cannot be written" in done.stderr and done.stderr.count("\n") == 1)
+
+
+def test_messages_without_standard_error_are_no_failure(tmp_path):
+    done = to_shell("$ENCODING list readouts --json 2>&-", cwd=tmp_path)
+    assert done.returncode == 0 and json.loads(done.stdout)["readouts"]
+    assert to_shell("$ENCODING list reedouts 2>&-", cwd=tmp_path).returncode == 2
+
+
+@pytest.mark.parametrize("module", ["numpy", "encoding.pipeline", "encoding.cli", "encoding.datasets"])
+def test_ctrl_c_while_modules_are_loading_is_exit_code_130(tmp_path, module):
+    code = f"""
+import runpy, sys
+class Interrupt:
+    def find_spec(self, name, path=None, target=None):
+        if name == {module!r}:
+            raise KeyboardInterrupt
+sys.meta_path.insert(0, Interrupt())
+sys.argv = ["encoding", "list", "readouts"]
+runpy.run_module("encoding", run_name="__main__")
+"""
+    done = outside("-c", code, cwd=tmp_path)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "Interrupted.\n")
 
 
 def test_a_reader_that_has_seen_enough_is_no_failure(tmp_path):
