@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections import Counter
 from typing import Any
@@ -16,7 +17,7 @@ from encoding.datasets import DATASETS
 from encoding.features.components import COMPONENT_SCALINGS, LAYER_SCALINGS, REDUCTIONS
 from encoding.features.delays import delays_text
 from encoding.features.half import FEATURE_DTYPES
-from encoding.fits.spec import FitSpec, default_budget, read_budget
+from encoding.fits.spec import BUDGET_VARIABLE, FitSpec, read_budget
 from encoding.readouts import read_value
 
 AS_GIVEN = (
@@ -170,7 +171,7 @@ def _add_components(how: Any, spec: FitSpec) -> None:
     how.add_argument(
         "--feature-budget",
         type=feature_budget,
-        default=default_budget(),
+        default=os.environ.get(BUDGET_VARIABLE) or str(FitSpec.feature_budget),  # read by `type` where the option is not given
         metavar="GB",
         help="a layer whose features take more is never stored but reduced in the pass; none for no limit (default: %(default)s)",
     )
@@ -219,7 +220,8 @@ def feature_budget(text: str) -> float | None:
     try:
         return read_budget(text)
     except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
+        variable = f"the environment variable {BUDGET_VARIABLE} cannot be used: " if text == os.environ.get(BUDGET_VARIABLE) else ""
+        raise argparse.ArgumentTypeError(f"{variable}{error}") from error
 
 
 def spec_from(arguments: argparse.Namespace) -> FitSpec:

@@ -20,6 +20,7 @@ from encoding.fits.spec_values import parameters_of, plain, text_of, texts_of, w
 from encoding.readouts import READOUTS
 
 FORMER_FIELDS = {"focus": "target_groups", "company": "extra_subjects"}  # name in the first release to today's
+BUDGET_VARIABLE = "ENCODING_FEATURE_BUDGET"
 TEXTS = (
     "dataset", "subject", "backbone", "weights", "input", "pool", "over_frames", "layer_scaling", "component_scaling", "reduction",
     "readout", "split", "hemi", "target_groups", "feature_dtype",
@@ -62,9 +63,17 @@ def read_budget(text: str) -> float | None:
 
 
 def default_budget() -> float | None:
-    """The feature budget of fits that name none: ``$ENCODING_FEATURE_BUDGET``, else that of :class:`FitSpec`."""
-    text = os.environ.get("ENCODING_FEATURE_BUDGET", "")
-    return read_budget(text) if text else FitSpec.feature_budget
+    """The feature budget of fits that name none: ``$ENCODING_FEATURE_BUDGET``, else that of :class:`FitSpec`.
+
+    Raises
+    ------
+    ValueError, with the name of the variable, where it is no budget.
+    """
+    text = os.environ.get(BUDGET_VARIABLE, "").strip()
+    try:
+        return read_budget(text) if text else FitSpec.feature_budget
+    except ValueError as error:
+        raise ValueError(f"The environment variable {BUDGET_VARIABLE} cannot be used: {error}") from error
 
 
 @dataclass(frozen=True, kw_only=True)
