@@ -73,16 +73,19 @@ def run_import(arguments: argparse.Namespace, progress: Progress) -> Answer:
     """Validate an archive and add its fit to the Store."""
     if not arguments.file.expanduser().exists():
         raise BadArguments(f"There is no file {arguments.file}.")
-    result = import_(arguments.file, Store())
+    store = Store()
+    result = import_(arguments.file, store)
+    own = result.origin["fit"] if result.origin["fit"] in store else None
     spec = result.plan.spec
     refusal = result.prediction_refusal()
     document = {"key": result.key, "spec": spec.to_dict(), "simulated": result.plan.subject.simulated, "origin": dict(result.origin)}
-    document["cannot_predict"] = refusal
+    document |= {"cannot_predict": refusal, "computed_here": own}
     what = f"{spec.dataset} {spec.subject}, {spec.network_and_layers}, {spec.readout}"
     sender = result.origin["by"] or "not said"
+    here = f"\nhere too   {own}: this Store has computed the same fit; `runs` marks the imported one" if own else ""
     simulated = "\nSimulated: no brain was measured." if document["simulated"] else ""
     predicts = f"no: {refusal}" if refusal else "yes, new images, by `predict` or on the Predict page"
-    return Answer(document, f"{what}\nsent by    {sender}\nkey        {result.key}\npredicts   {predicts}{simulated}")
+    return Answer(document, f"{what}\nsent by    {sender}\nkey        {result.key}\npredicts   {predicts}{here}{simulated}")
 
 
 def run_report(arguments: argparse.Namespace, progress: Progress) -> Answer:

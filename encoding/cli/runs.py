@@ -62,7 +62,7 @@ def run_runs(arguments: argparse.Namespace, progress: Progress) -> Answer:
     found = matching(found, words=" ".join(arguments.words), tags=arguments.tag, by=by, ascending=ascending)
     rows = [
         [
-            row["key"].rpartition("-")[2][:6],
+            row["key"].rpartition("-")[2][:6] + (" (imported)" if row["imported"] else ""),
             *(str(row[name]) for name in SHOWN),
             "-" if row[column] != row[column] else f"{row[column]:.3f}",
         ]

@@ -73,19 +73,22 @@ def open_run(key: str, store: Store, report: Report = silent) -> Result:
 
 
 def find_run(text: str, store: Store) -> str:
-    """Resolve a prefix of a run's key, or of its digest, to the whole key.
+    """Resolve a prefix of a run's key, or of its digest, to the whole key, whether the run was computed here or imported.
 
     Raises
     ------
     UnknownName unless exactly one run matches.
     """
-    if stage_of(text) != "imported":
-        return find_key(text, store)
-    known = [key for key in run_keys(store) if stage_of(key) == "imported"]
-    matches = [key for key in known if key.startswith(text)]
-    if len(matches) != 1:
-        raise UnknownName(unknown("imported fit", text, known, show=5))
-    return matches[0]
+    known = run_keys(store)
+    matches = [key for key in known if text and (key.startswith(text) or key.rpartition("-")[2].startswith(text))]
+    if text in matches or len(matches) == 1:
+        return text if text in matches else matches[0]
+    if len(matches) > 1:
+        raise UnknownName(f"{text!r} begins the keys of {len(matches)} fits: {', '.join(matches[:5])}. Give more of the one that is meant.")
+    kind = "imported fit" if stage_of(text) == "imported" else "fit"
+    if any(stage_of(key) == "imported" for key in (text, *known)):
+        raise UnknownName(f"{unknown(kind, text, known, show=5)} `python -m encoding runs` says what each is.")
+    return find_key(text, store)
 
 
 def run_keys(store: Store) -> list[str]:

@@ -162,7 +162,6 @@ DAMAGE = {
     "a list": "[]",
     "nested deep": "[" * 50_000,
     "no spec": '{"made_from": {}, "files": {}}',
-    "a spec of a later version": '{"made_from": {"spec": {"dataset": "tiny", "colour": 1}}, "files": {}}',
     "an import of another kind": '{"made_from": {"spec": {}, "imported": 3}, "files": {}}',
     "seconds that are text": '{"made_from": {"spec": {}, "fit_seconds": "x"}, "files": {}}',
 }
