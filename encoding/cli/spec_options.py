@@ -188,8 +188,10 @@ def _add_method(how: Any, spec: FitSpec) -> None:
     how.add_argument("--set", type=option, action="append", default=[], metavar="NAME=VALUE", help="a parameter of the readout")
     how.add_argument(
         "--split",
-        help="holdout:FRACTION:SEED, kfold:FOLDS:SEED, first:ROWS, named:NAME or named:NAME:TESTSET, which come with own data, or all, "
-        "which trains on every stimulus and has no test score (default: the data set's own, holdout:0.9:5 for images)",
+        help="holdout:FRACTION:SEED, kfold:FOLDS:SEED, first:N, which trains on the first N different stimuli (or groups of rows), runs, "
+        "which leaves out one run at a time, blocks:N:GAP, stretches of each run with a gap in samples, named:NAME or named:NAME:TESTSET, "
+        "which come with own data, or all, which trains on every stimulus and has no test score (default: the data set's own, "
+        "holdout:0.9:5 for images)",
     )
     how.add_argument("--average-repeats", action="store_true", help="average the test rows of each stimulus before they are scored")
 

@@ -296,9 +296,9 @@ def parse_split(split: str) -> tuple[str, float | int, int]:
     except ValueError:
         pass
     raise ValueError(
-        f"Split {split!r} is not understood. Write holdout:0.9:5 (fraction, seed), kfold:5:0 (folds, seed), first:900 (training rows), "
-        "runs (leaves out one run at a time), blocks:5:10 (stretches of each run, gap in samples), named:<name> (a split that comes with "
-        "the data) or all (trains on every stimulus and tests none)."
+        f"Split {split!r} is not understood. Write holdout:0.9:5 (fraction, seed), kfold:5:0 (folds, seed), first:900 (so many stimuli, or "
+        "groups of rows, train), runs (leaves out one run at a time), blocks:5:10 (stretches of each run, gap in samples), named:<name> (a "
+        "split that comes with the data) or all (trains on every stimulus and tests none)."
     )
 
 

@@ -272,8 +272,8 @@ def _split(dataset: str, subject: str, place: DeltaGenerator | None) -> str:
         new=True,
         place=place,
         help="Which images test. holdout:0.9:5 trains on the 90 % that the Algonauts kit shuffles with seed 5; "
-        "kfold:5:0 tests every image once; first:900 trains on the first 900; runs leaves out one run at a time. named:… come with the "
-        "data, and may have several test sets.",
+        "kfold:5:0 tests every image once; first:900 trains on the first 900 images (or groups of rows); runs leaves out one run at "
+        "a time. named:… come with the data, and may have several test sets.",
     )
 
 

@@ -43,6 +43,7 @@ from tests.encoding.cli.words import TINY_FIT
         ([*TINY_FIT, "--set", "alpha=big"], "ridge cannot use alpha='big'. Its default: None"),
         ([*TINY_FIT, "--roi", "drivn"], "Unknown ROI of tiny subj01 'drivn'. Did you mean 'driven'?"),
         ([*TINY_FIT, "--split", "half"], "Split 'half' is not understood"),
+        ([*TINY_FIT, "--split", "first:x"], "first:900 (so many stimuli, or groups of rows, train), runs (leaves out one run at a time)"),
         ([*TINY_FIT, "--split", "kfold:121:0"], "asks for 121 folds but there are only 120"),
         (["layers", "tinynets"], "Did you mean 'tinynet'?"),
         (["rois", "tinny", "subj01"], "Did you mean 'tiny'?"),
@@ -61,6 +62,13 @@ def test_wrong_words_are_exit_code_2_and_say_what_could_be_meant(tiny, shell, wo
     assert code == 2 and out == ""
     assert err.splitlines()[-1].startswith("error: ") or "\nerror: " in "\n" + err
     assert message in err and "Traceback" not in err
+
+
+def test_the_help_of_a_fit_names_every_kind_of_split(shell):
+    out = shell("fit", "--help")[1]
+    text = " ".join(out.split())
+    kinds = ("holdout:FRACTION:SEED", "kfold:FOLDS:SEED", "first:N,", "runs,", "blocks:N:GAP", "named:NAME:TESTSET", "or all")
+    assert all(kind in text for kind in kinds) and "first N different stimuli" in text
 
 
 def test_no_words_show_the_help(shell):
