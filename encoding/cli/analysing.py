@@ -14,7 +14,7 @@ from encoding.analysis.significance import Significance, significance
 from encoding.analysis.similarity import Similarity, similarity
 from encoding.analysis.spectrum import Spectrum, spectrum
 from encoding.analysis.variance_partition import AND, Partition, checked_spaces, part_name, partition
-from encoding.cli.command import Answer, BadArguments, add_command, add_device, check_out_file, checking_arguments, whole_number
+from encoding.cli.command import CSV, Answer, BadArguments, add_command, add_device, check_out_file, checking_arguments, whole_number
 from encoding.cli.exchanging import KEY_HELP
 from encoding.cli.terminal import Progress, table
 from encoding.datasets._base import roi_names
@@ -159,7 +159,7 @@ def _add_spectrum(commands: Any) -> None:
 
 def run_significance(arguments: argparse.Namespace, progress: Progress) -> Answer:
     """Permute the test stimuli of a fit."""
-    check_out_file(arguments.out)
+    check_out_file(arguments.out, CSV)
     if not 0 < arguments.rate < 1:
         raise BadArguments(f"--rate is a false discovery rate between 0 and 1, not {arguments.rate:g}.")
     with checking_arguments():
@@ -182,7 +182,7 @@ def describe_significance(found: Significance, rows: pd.DataFrame, rate: float) 
 
 def run_partition(arguments: argparse.Namespace, progress: Progress) -> Answer:
     """Fit every subset of a fit's feature spaces."""
-    check_out_file(arguments.out)
+    check_out_file(arguments.out, CSV)
     spaces = {name: tuple(layers.split(",")) for name, _, layers in (each.partition("=") for each in arguments.space)}
     if any(not name or layers == ("",) for name, layers in spaces.items()) or len(spaces) < len(arguments.space):
         raise BadArguments("--space is a name of its own and layers, such as early=features.1,features.4.")
@@ -231,7 +231,7 @@ def describe_partition(found: Partition) -> str:
 
 def run_similarity(arguments: argparse.Namespace, progress: Progress) -> Answer:
     """Compare the features of a fit with responses by RSA and CKA."""
-    check_out_file(arguments.out)
+    check_out_file(arguments.out, CSV)
     result = _opened(arguments, progress)
     found = similarity(result, subprogress(progress, 0.1, 1), arguments.device)
     document = {"key": result.key, "n_stimuli": found.n_stimuli, "n_repeats": found.n_repeats, "rois": to_records(found.table())}
@@ -253,7 +253,7 @@ def describe_similarity(found: Similarity) -> str:
 
 def run_spectrum(arguments: argparse.Namespace, progress: Progress) -> Answer:
     """Compute the spectra of an ROI's responses and of the features."""
-    check_out_file(arguments.out)
+    check_out_file(arguments.out, CSV)
     result = open_run(arguments.key, Store(), subprogress(progress, 0, 0.1))
     if arguments.roi not in (known := list(dict.fromkeys((EVERY_VERTEX, *result.selected_rois, *roi_names(result.plan.subject))))):
         raise UnknownName(unknown("ROI of this fit", arguments.roi, known, show=40))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from typing import Any, NoReturn
 from encoding.datasets import BadData
 
 PROGRAM = "python -m encoding"
+CSV = (".csv",)  # what a table of --out ends in
 
 
 @dataclass(frozen=True)
@@ -116,11 +118,33 @@ def check_out_file(out: Path | None, suffixes: Sequence[str] = ()) -> None:
     path = out.expanduser()
     if path.is_dir() or not path.parent.is_dir():
         raise BadArguments(f"--out {out} cannot be written: give a file in a folder that is there.")
+    check_out_place(out)
     if suffixes and path.suffix not in suffixes:
         raise BadArguments(f"--out {out} must end in {' or '.join(suffixes)}.")
 
 
+def check_out_csv(out: Path | None) -> None:
+    """Raise BadArguments where a table of ``--out`` does not end in .csv, or cannot be written; its folder is made where it is missing."""
+    if out is not None:
+        check_out_place(out)
+        if out.suffix not in CSV:
+            raise BadArguments(f"--out {out} must end in {CSV[0]}.")
+
+
 def check_out_folder(out: Path | None) -> None:
-    """Raise BadArguments where the folder of ``--out`` is a file."""
-    if out is not None and out.expanduser().is_file():
+    """Raise BadArguments where the folder of ``--out`` is a file, or cannot be made or written to."""
+    if out is None:
+        return
+    if out.expanduser().is_file():
         raise BadArguments(f"--out {out} is a file; give a folder.")
+    check_out_place(out)
+
+
+def check_out_place(out: Path) -> None:
+    """Raise BadArguments where nothing can be made at ``--out``: the nearest folder above that is there cannot be written to."""
+    path = out.expanduser().absolute()
+    there = path if path.is_dir() else next(each for each in path.parents if os.path.lexists(each))
+    if not there.is_dir():
+        raise BadArguments(f"--out {out} cannot be written: {there} is no folder.")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise BadArguments(f"--out {out} cannot be written: you may not write in {there}.")

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from encoding.cli.command import Answer, BadArguments, add_command
+from encoding.cli.command import Answer, BadArguments, add_command, check_out_place
 from encoding.cli.terminal import Progress, file_size
 from encoding.fits.result import Result
 from encoding.runs.exchange import BAD_SENDER, export, import_, is_sender
@@ -108,3 +108,4 @@ def run_report(arguments: argparse.Namespace, progress: Progress) -> Answer:
 def _check_new(path: Path) -> None:
     if path.expanduser().exists():
         raise FileExistsError(f"{path} exists already. Name another file.")
+    check_out_place(path)

@@ -8,7 +8,7 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from encoding.cli.command import Answer, BadArguments, add_command, whole_number
+from encoding.cli.command import Answer, BadArguments, add_command, check_out_folder, whole_number
 from encoding.cli.terminal import Progress
 from encoding.datasets.writers.simulated import LAYOUTS, N_CLIPS, simulate_layout
 from encoding.storage.store import Store
@@ -58,6 +58,7 @@ def run_simulate(arguments: argparse.Namespace, progress: Progress) -> Answer:
     """Write a simulated data set in the requested layout, using the cached simulation where there is one."""
     if arguments.stimuli is not None and arguments.stimuli < FEWEST_STIMULI:
         raise BadArguments(f"--stimuli must be {FEWEST_STIMULI} or more, not {arguments.stimuli}: fewer cannot be split and fitted.")
+    check_out_folder(arguments.out)
     out = arguments.out.expanduser()
     folder, subjects = simulate_layout(arguments.layout, out, Store(), progress, subject=arguments.subject, n_stimuli=arguments.stimuli)
     document = {

@@ -12,7 +12,7 @@ from encoding.analysis.columns import titled
 from encoding.analysis.group import across_subjects, group_maps, group_table, subject_name
 from encoding.analysis.subject_similarity import subject_similarity
 from encoding.cli.analysing import cells, written
-from encoding.cli.command import Answer, BadArguments, add_command, add_device, check_out_file, checking_arguments
+from encoding.cli.command import CSV, Answer, BadArguments, add_command, add_device, check_out_file, checking_arguments
 from encoding.cli.exchanging import KEY_HELP
 from encoding.cli.terminal import Progress
 from encoding.datasets._base import FSAVERAGE_VERTICES
@@ -61,7 +61,7 @@ def add_commands(commands: Any) -> None:
 
 def run_group(arguments: argparse.Namespace, progress: Progress) -> Answer:
     """Show the fits of several subjects together."""
-    check_out_file(arguments.out)
+    check_out_file(arguments.out, CSV)
     keys, store = list(dict.fromkeys(arguments.key)), Store()
     results = [open_run(key, store, subprogress(progress, 0, 0.2)) for key in keys]
     known, statistic = SCORES[arguments.score], "median" if arguments.median else "mean"

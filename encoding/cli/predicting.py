@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from encoding.cli.command import Answer, BadArguments, add_command, add_device, check_out_folder, checking_arguments
+from encoding.cli.command import Answer, BadArguments, add_command, add_device, check_out_csv, check_out_folder, checking_arguments
 from encoding.cli.terminal import Progress, file_size
 from encoding.datasets._base import roi_names
 from encoding.fits.result import Result
@@ -70,7 +70,7 @@ def add_commands(commands: Any) -> None:
     parser.add_argument("--images", type=Path, required=True, metavar="DIR", help="a folder of images, or of clips for a fit of clips")
     parser.add_argument("--roi", default=EVERY_VERTEX, help="the region whose mean response is predicted; all by default")
     parser.add_argument("--least-r", type=float, default=-1.0, metavar="R", help="leave out vertices with a lower test r; none by default")
-    parser.add_argument("--out", type=Path, metavar="FILE", help="write the whole table as CSV")
+    parser.add_argument("--out", type=Path, metavar="FILE.csv", help="write the whole table there")
     add_device(parser)
     about = "Predict responses to new images from a finished fit, or write a challenge's submission."
     parser = add_command(commands, "predict", run_predict, about=about, examples=EXAMPLES, more=MORE)
@@ -103,6 +103,7 @@ def run_rank(arguments: argparse.Namespace, progress: Progress) -> Answer:
     """Rank a folder of images and show both ends; write the table where asked."""
     if not arguments.images.expanduser().is_dir():
         raise BadArguments(f"--images {arguments.images} is no folder.")
+    check_out_csv(arguments.out)
     store = Store()
     result = open_run(arguments.key, store, subprogress(progress, 0, 0.1))
     if arguments.roi not in (known := (EVERY_VERTEX, *roi_names(result.plan.subject))):

@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from encoding.backbones import NotInstalled, NoWeights
-from encoding.cli.command import Answer, BadArguments, add_command, checking_arguments, whole_number
+from encoding.cli.command import Answer, BadArguments, add_command, check_out_place, checking_arguments, whole_number
 from encoding.cli.experimenting import read_experiment
 from encoding.cli.terminal import Progress, file_size
 from encoding.datasets import BadData
@@ -75,6 +75,7 @@ def run_publish(arguments: argparse.Namespace, progress: Progress) -> Answer:
     out = arguments.out.expanduser()
     if out.exists():
         raise FileExistsError(f"{out} exists already. Name another folder.")
+    check_out_place(arguments.out)
     if arguments.most < 1:
         raise BadArguments(f"--most must be 1 or more, not {arguments.most}.")
     store, opening = Store(), subprogress(progress, 0, 0.3)

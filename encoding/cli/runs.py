@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from encoding.cli.command import Answer, add_command
+from encoding.cli.command import Answer, add_command, check_out_csv
 from encoding.cli.experimenting import SHOWN_SCORES
 from encoding.cli.terminal import Progress, table
 from encoding.datasets import DATASETS, Subject
@@ -46,6 +46,7 @@ def add_commands(commands: Any) -> None:
 
 def run_runs(arguments: argparse.Namespace, progress: Progress) -> Answer:
     """List finished fits; subjects that are ready are opened for their noise ceilings where a score needs them."""
+    check_out_csv(arguments.out)
     store = Store()
     score, statistic = SHOWN_SCORES[arguments.score]
 

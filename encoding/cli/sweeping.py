@@ -16,6 +16,7 @@ from encoding.analysis.layer_sweep import Sweep, SweepResult
 from encoding.backbones import BACKBONES
 from encoding.cli.clusters import carrying_out
 from encoding.cli.command import (
+    CSV,
     Answer,
     BadArguments,
     add_command,
@@ -103,9 +104,9 @@ def sweep_from(arguments: argparse.Namespace) -> Sweep:
 
 def run_sweep(arguments: argparse.Namespace, progress: Progress) -> Answer:
     """Check the arguments, fit all layers, and write the table of ``--out``."""
+    check_out_file(arguments.out, CSV)
     store, sweep = Store(), sweep_from(arguments)
     check_workers(arguments.workers)
-    check_out_file(arguments.out)
     with checking_arguments():
         for backbone in sweep.backbones:
             planned = plan(sweep.spec_of(sweep.of(backbone)[0]), store, subprogress(progress, 0, 0.2))
