@@ -5,10 +5,13 @@ from __future__ import annotations
 import argparse
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from encoding.backbones import UnknownLayer
 from encoding.cli import selecting
 from encoding.cli.clusters import carrying_out
 from encoding.cli.command import (
@@ -31,7 +34,9 @@ from encoding.experiments.records import Record, find_record, records, request_c
 from encoding.experiments.run import run_experiment
 from encoding.experiments.states import N_SHOWN, shown_states, summary
 from encoding.experiments.table import SUFFIXES, long_table, save_table
+from encoding.readouts import BadOption
 from encoding.runtime.csv import to_records
+from encoding.runtime.registry import UnknownName
 from encoding.storage.store import Store
 
 DRAW_SECONDS = 0.5
@@ -99,12 +104,13 @@ def run_run(arguments: argparse.Namespace, progress: Progress) -> Answer:
     check_workers(arguments.workers)
     with checking_arguments():
         experiment = read_experiment(arguments.file)
-        cells = experiment.cells()
+        with naming(arguments.file):
+            cells = experiment.cells()
     if arguments.dry_run:
         document = {"key": experiment.key, "fits": [cell.spec.to_dict() for cell in cells]}
         return Answer(document, "\n".join([*(cell.label for cell in cells), "", f"{len(cells):,} fits, {experiment.key}"]))
     store = Store()
-    with carrying_out(store, arguments.workers) as executor, LiveTable(progress) as live:
+    with carrying_out(store, arguments.workers) as executor, LiveTable(progress) as live, naming(arguments.file):
         result = run_experiment(experiment, store, progress, arguments.device, executor=executor, watch=live.follow)
     labels, status = [cell.cell.label for cell in result.cells], result.status
     document = {"key": experiment.key, "cells": cells_document(labels, status), "rows": to_records(result.table())}
@@ -188,6 +194,15 @@ def read_experiment(path: Path) -> Experiment:
         return Experiment.read(path)
     except (FileNotFoundError, IsADirectoryError) as error:
         raise BadArguments(f"{path} cannot be read: {error.strerror}. docs/experiments.md shows what stands in such a file.") from error
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Begin the messages of names and values that do not exist with the file that holds them."""
+    try:
+        yield
+    except (UnknownName, UnknownLayer, BadOption) as error:
+        raise BadArguments(f"{path}: {error}") from error
 
 
 class LiveTable:

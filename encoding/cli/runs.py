@@ -60,6 +60,7 @@ def run_runs(arguments: argparse.Namespace, progress: Progress) -> Answer:
     found = all_runs(store, subject_of=subject_of if score.needs_ceiling or arguments.out is not None else None)
     column = score.column(statistic)
     by, ascending = (column, score.lower_is_better) if arguments.sort == BY_SCORE else (arguments.sort, arguments.sort != "made")
+    none = f"None of {len(found):,} finished fits matches." if len(found) else "No finished fit."
     found = matching(found, words=" ".join(arguments.words), tags=arguments.tag, by=by, ascending=ascending)
     rows = [
         [
@@ -69,7 +70,7 @@ def run_runs(arguments: argparse.Namespace, progress: Progress) -> Answer:
         ]
         for row in found.to_dict("records")
     ]
-    text = table(["fit", *SHOWN, column], rows, align="<" * (1 + len(SHOWN)) + ">") if rows else "No finished fit."
+    text = table(["fit", *SHOWN, column], rows, align="<" * (1 + len(SHOWN)) + ">") if rows else none
     known = [name for name in found if name not in SCORE_COLUMNS or found[name].notna().any()]
     document: dict[str, Any] = {"fits": json.loads(found[known].to_json(orient="records", double_precision=10))}
     if arguments.out is not None:

@@ -117,6 +117,11 @@ class Experiment:
             if name not in known:
                 raise UnknownName(unknown("entry of an experiment", name, known))
         base, vary = dict(_table(values, "base")), dict(_table(values, "vary"))
+        for name, kind in (("title", str), ("about", str), ("curves", bool)):
+            if not isinstance(values.get(name, kind()), kind):
+                raise ValueError(f"{name} must be {KINDS[kind]}, not {values[name]!r}.")
+        if not base and not vary:
+            raise ValueError("An experiment needs a table [base] or [vary] that says what to fit; here is neither.")
         for name in base:
             if name not in BASE_FIELDS:
                 raise UnknownName(unknown("setting of [base]", name, BASE_FIELDS, show=30))
@@ -128,9 +133,6 @@ class Experiment:
             base["split"] = DATASETS[dataset].split
         if "layers" not in base and "layers" not in vary:
             vary["layers"] = CURATED
-        for name, kind in (("title", str), ("about", str), ("curves", bool)):
-            if not isinstance(values.get(name, kind()), kind):
-                raise ValueError(f"{name} must be {KINDS[kind]}, not {values[name]!r}.")
         about = {name: values[name] for name in ("title", "about", "curves") if name in values}
         if base.get("feature_budget") == NO_BUDGET:
             base["feature_budget"] = None

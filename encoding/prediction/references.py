@@ -170,7 +170,12 @@ def region_columns(result: Result, roi: str, least_r: float = -1.0) -> dict[str,
     columns = {hemi: chosen[mask[hemi][chosen]] for hemi, chosen in columns.items()}
     columns = {hemi: chosen for hemi, chosen in columns.items() if len(chosen)}
     if not columns:
-        raise ValueError(f"No {result.plan.subject.unit} of {roi} is predicted with a test r of {least_r:.2f} or more by this fit.")
+        unit = result.plan.subject.unit
+        if not any(len(result.columns(roi, hemi)) for hemi in result.plan.hemis):
+            raise ValueError(f"{roi} has no {unit} in this subject's fitted blocks: {', '.join(result.plan.hemis)}.")
+        if not any(np.isfinite(result.score(hemi)[result.columns(roi, hemi)]).any() for hemi in result.plan.hemis):
+            raise ValueError(f"No {unit} of {roi} has a test r: they were not fitted, or their responses or predictions never vary.")
+        raise ValueError(f"No {unit} of {roi} is predicted with a test r of {least_r:.2f} or more by this fit.")
     return columns
 
 

@@ -36,6 +36,24 @@ def file(tmp_path):
     return tmp_path / "grid.toml"
 
 
+@pytest.mark.parametrize("text", ["", "title = 'A study'", "[vary]", "# nothing"])
+def test_a_file_that_says_nothing_to_fit_is_refused(shell, tmp_path, text):
+    (tmp_path / "empty.toml").write_text(text)
+    code, _, err = shell("experiment", "run", tmp_path / "empty.toml", "--dry-run")
+    assert code == 2 and f"{tmp_path / 'empty.toml'}: An experiment needs a table [base] or [vary]" in err
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [("layers = ['pixel']", "Did you mean 'pixels'?"), ("subject = 'subj1'", "subj01"), ("readout = 'rigde'", "Did you mean 'ridge'?")],
+)
+def test_a_wrong_name_in_a_file_is_said_with_the_file(shell, tmp_path, line, message):
+    text = f"[base]\ndataset = 'tiny'\nbackbone = 'tinynet'\n{line}\n"
+    (tmp_path / "wrong.toml").write_text(text)
+    code, _, err = shell("experiment", "run", tmp_path / "wrong.toml", "--device", "cpu")
+    assert code == 2 and f"error: {tmp_path / 'wrong.toml'}: " in err and message in err
+
+
 def test_an_experiment_is_run_listed_shown_and_tabulated(shell, file, cache, tmp_path):
     code, out, err = shell("experiment", "run", file, "--device", "cpu", "--out", tmp_path / "grid.parquet")
     assert code == 0, err

@@ -36,4 +36,4 @@ def test_fits_are_listed_by_any_score_the_best_first(two, shell, tmp_path):
     assert written["key"].tolist() == [two[1].key] and written["algonauts2023"].notna().all()
     assert written["r_mean"].item() == pytest.approx(all_runs(Store()).set_index("key").loc[two[1].key, "r_mean"])
     code, out, _ = shell("runs", "nothing has these words")
-    assert code == 0 and "No finished fit." in out
+    assert code == 0 and "None of 2 finished fits matches." in out

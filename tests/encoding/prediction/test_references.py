@@ -88,6 +88,8 @@ def test_a_ranking_is_that_of_the_whole_prediction(result, monkeypatch):
 
 
 def test_a_region_without_well_predicted_vertices_is_refused(result):
+    with pytest.raises(ValueError, match=r"empty has no vertex in this subject's fitted blocks: lh, rh."):
+        region_columns(result, "empty")
     with pytest.raises(ValueError, match=r"No vertex of noise is predicted with a test r of 0.99"):
         region_columns(result, "noise", 0.99)
 
