@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -41,6 +42,23 @@ class Parser(argparse.ArgumentParser):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**{"formatter_class": argparse.RawDescriptionHelpFormatter, "allow_abbrev": False} | options)
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """As argparse's; options that a command does not have are refused here, where those that it has are known."""
+        found, extra = super().parse_known_args(args, namespace)
+        if extra and self._subparsers is None:
+            options = [word.partition("=")[0] for word in extra if word.startswith("--")]
+            close = [near for word in options for near in difflib.get_close_matches(word, self._option_string_actions, n=1)]
+            self.error(f"unrecognized arguments: {' '.join(extra)}{f'. Did you mean {close[0]}?' if close else ''}")
+        return found, extra
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        """As argparse's, with the nearest choice."""
+        if action.choices is not None and value not in action.choices:
+            known = [str(each) for each in action.choices]
+            close = difflib.get_close_matches(str(value), known, n=1)
+            hint = f". Did you mean {close[0]!r}?" if close else ""
+            raise argparse.ArgumentError(action, f"invalid choice: {value!r}{hint} (choose from {', '.join(known)})")
 
     def error(self, message: str) -> NoReturn:
         raise BadArguments(f"{message}\n`{self.prog} --help` shows what there is.")

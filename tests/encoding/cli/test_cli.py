@@ -53,7 +53,12 @@ from tests.encoding.cli.words import TINY_FIT
         (["cache", "prune", "--all", "--older", "3"], "--all removes every result"),
         (["simulate", "--out", "x"], "the following arguments are required: --layout"),
         (["cache"], "the following arguments are required: ACTION"),
-        (["frobnicate"], "invalid choice: 'frobnicate'"),
+        (["frobnicate"], "invalid choice: 'frobnicate' (choose from fit, "),
+        (["fitt"], "invalid choice: 'fitt'. Did you mean 'fit'? (choose from fit, "),
+        (["list", "backbone"], "invalid choice: 'backbone'. Did you mean 'backbones'?"),
+        (["fit", "--layer-scaling", "zscores"], "invalid choice: 'zscores'. Did you mean 'zscore'?"),
+        (["fit", "--datset", "demo"], "unrecognized arguments: --datset demo. Did you mean --dataset?"),
+        (["cache", "prune", "--dryrun"], "unrecognized arguments: --dryrun. Did you mean --dry-run?"),
     ],
     ids=lambda value: " ".join(value[-2:]) if isinstance(value, list) else "",
 )
