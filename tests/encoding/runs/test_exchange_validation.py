@@ -51,7 +51,7 @@ ABSURD = {
     "a fit of less than no time": (set_made_from(fit_seconds=-1), "no sound provenance"),
     "no word on simulation": (set_made_from(simulated="no"), "whether it is simulated"),
     "a spec that is none": (set_made_from(spec={"readuot": "ridge"}), "its spec says what cannot be"),
-    "layers that are numbers": (set_spec(layers=[1, 2]), "no sound spec"),
+    "layers that are numbers": (set_spec(layers=[1, 2]), "layers must be text or a list of texts"),
     "a layer like a tag": (set_spec(layers=["<img src=x>"]), "text that is not plain"),
     "components that are text": (set_spec(n_components="100"), "spec"),
     "more components than there can be": (set_spec(n_components=10**14), "no possible number of components"),
