@@ -17,6 +17,7 @@ from encoding.datasets.simulation.scenes import DEGREES
 GRID = 16  # cells along each side of the visual field, 0.5 degrees wide
 SIZES = (0.25, 0.35, 0.5, 0.7, 1.0, 1.4, 2.0, 2.8)  # standard deviations of candidate fields, degrees
 N_PLACES = 22  # of candidate fields along each side, 0.4 degrees apart
+MIDLINE = 1e-6  # degrees: a place so near to the vertical midline lies on it, and both hemispheres see it
 AREAS = {"V1": ("V1v", "V1d"), "V2": ("V2v", "V2d"), "V3": ("V3v", "V3d"), "hV4": ("hV4",)}
 
 
@@ -101,13 +102,23 @@ def field_of(half: Hemisphere, vertex: int) -> Field:
     return Field(*(float(values[vertex]) for values in (half.x, half.y, half.size)))
 
 
-def sees(x: float) -> str:
-    """The hemisphere that sees a place: the one on the other side; the left one sees the midline here.
+def on_midline(x: float) -> bool:
+    """Whether a place lies on the vertical midline of the visual field, which both hemispheres see."""
+    return abs(x) < MIDLINE
 
-    >>> sees(-2.0)
-    'rh'
+
+def sees(x: float) -> str:
+    """The hemisphere that sees a place: the one on the other side; of the midline, which both see, the left one is taken.
+
+    >>> sees(-2.0), sees(4 * np.cos(np.radians(270)))
+    ('rh', 'lh')
     """
-    return "rh" if x < 0 else "lh"
+    return "rh" if x < 0 and not on_midline(x) else "lh"
+
+
+def largest_drive(half: Hemisphere, area: str, x: float, y: float) -> float:
+    """Response of the vertex of an area that a small spot drives most, 0 to 1: see :func:`drive`."""
+    return float(drive(half, x, y)[members(half, area)].max())
 
 
 def _unit(values: np.ndarray) -> np.ndarray:

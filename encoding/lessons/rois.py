@@ -34,6 +34,15 @@ class Profile:
     def spread(self) -> float:
         """The largest mean less the second largest, in standard errors of that difference: how clearly one kind stands out."""
         second, first = np.argsort(self.means)[-2:]
+        return self._apart(first, second)
+
+    @property
+    def range(self) -> float:
+        """The largest mean less the smallest, in standard errors of that difference: how clearly kinds of images differ at all."""
+        order = np.argsort(self.means)
+        return self._apart(order[-1], order[0])
+
+    def _apart(self, first: int, second: int) -> float:
         return float((self.means[first] - self.means[second]) / np.hypot(self.errors[first], self.errors[second]))
 
 

@@ -142,6 +142,11 @@ def test_a_region_without_vertices_and_a_kind_without_pictures_are_named(subject
     assert "aTL-faces" not in rois.found_rois(subject)
 
 
+def test_kinds_may_differ_though_no_single_one_stands_out():
+    told = rois.Profile(("faces", "words", "food"), np.array([0.3, 0.2, -0.5]), np.array([0.06, 0.08, 0.08]))
+    assert told.spread == pytest.approx(1) and told.range == pytest.approx(8)
+
+
 # 3. Receptive fields
 
 
@@ -189,6 +194,13 @@ def test_fields_grow_from_area_to_area(truth):
     for half in truth.cortex.values():
         sizes = [np.median(half.size[fields.members(half, area)]) for area in fields.AREAS]
         assert sizes == sorted(sizes)
+
+
+@pytest.mark.parametrize("degrees", [90, 270])
+def test_a_spot_on_the_midline_is_seen_by_both_hemispheres_whatever_its_cosine_rounds_to(truth, degrees):
+    x, y = 1.5 * np.cos(np.radians(degrees)), 1.5 * np.sin(np.radians(degrees))
+    assert fields.on_midline(x) and fields.sees(x) == "lh" and not fields.on_midline(0.01)
+    assert all(fields.largest_drive(half, "V1", x, y) > 0.5 for half in truth.cortex.values())
 
 
 @pytest.mark.parametrize("x", [-2.0, 2.0])

@@ -323,6 +323,69 @@ def test_a_spot_on_the_other_side_is_seen_by_the_other_hemisphere(learn, filled,
     assert calls == ["candidates"]
 
 
+@pytest.mark.parametrize(
+    ("angle", "eccentricity", "said", "unsaid"),
+    [
+        ("90", "1.5", ("**both** hemispheres see it", "Move the spot off the midline"), ("half circle", "No V1 field")),
+        ("270", "1.5", ("**both** hemispheres see it", "of the left one"), ("right hemisphere", "half circle")),
+        ("270", "4", ("**No V1 field of this subject lies there**",), ()),
+        ("30", "1.5", ("the **left** hemisphere sees it", "half circle"), ("midline, where", "No V1 field")),
+    ],
+)
+def test_a_spot_on_the_midline_or_beyond_all_fields_is_called_so(learn, filled, angle, eccentricity, said, unsaid):
+    text = told(learn(filled, lesson="fields", show="true", angle=angle, eccentricity=eccentricity))
+    assert all(each in text for each in said) and not any(each in text for each in unsaid)
+
+
+def test_a_found_field_is_called_too_large_only_where_it_is():
+    from encoding.lessons.fields import Field
+    from pages.parts.learn.lessons.fields import _size
+
+    true = Field(0, 0, 0.5)
+    texts = [_size(true, Field(0, 0, float(np.float32(size)))) for size in (0.35, 0.5, 0.7)]
+    assert ["too small" in text for text in texts] == [True, False, False]
+    assert ["too large" in text for text in texts] == [False, False, True] and all("8 sizes" in text for text in texts)
+
+
+def test_kinds_of_images_that_differ_are_not_denied_and_early_areas_are_for_no_kind():
+    from encoding.lessons.rois import Profile
+    from pages.parts.learn.lessons.rois import _conclusion
+
+    def said(roi, means):
+        return _conclusion(roi, Profile(("words", "faces", "textures"), np.array(means), np.full(3, 0.05)))
+
+    assert "no single one stands out" in said("hV4", [0.21, 0.15, -0.36]) and "kinds do matter" in said("hV4", [0.21, 0.15, -0.36])
+    assert "edges" in said("V1v", [0.4, 0.0, -0.2]) and "selective" not in said("V1v", [0.4, 0.0, -0.2])
+    assert "**selective** for words" in said("VWFA-1", [0.7, 0.1, -0.3])
+    assert "kinds hardly differ" in said("hV4", [0.05, 0.0, -0.05]) and "hardly differ" in said("V1v", [0.05, 0.0, -0.05])
+
+
+def test_what_leaving_a_space_out_costs_is_told_by_the_overlap(learn, filled):
+    at = learn(filled, lesson="sharing", show="true", sharing_overlap="0")
+    assert "all of it or nearly" in told(at) and "stands in for the rest" not in told(at) and "unimportant" not in told(at)
+    at.slider(key="sharing_overlap").set_value(0.95).run()
+    assert "stands in for the rest" in told(at) and "look unimportant" in told(at)
+
+
+def test_the_penalty_says_what_r_does_not_show_and_no_zero_has_a_sign(learn, filled):
+    at = learn(filled, lesson="ridge", show="true", alpha="10000")
+    text = told(at)
+    assert "under 1 %" in text and "0%" not in text and "-0.00" not in text
+
+
+def test_the_best_vertex_that_an_exercise_asks_for_is_in_the_table_of_explore(filled):
+    found = fit(FitSpec(), filled)
+    table = found.best_and_worst(10, "r", {hemi: found.columns("V1v", hemi) for hemi in found.plan.hemis})
+    left = table[table["hemi"] == "lh"].iloc[0]
+    assert left["r"] == pytest.approx(course.BY_NAME["pitfalls"].exercise.answer(found)) and left["rank"] <= 10
+
+
+def test_only_what_a_correction_costs_is_said_of_it():
+    from pages.parts.learn.lessons.pitfalls import _cost
+
+    assert _cost(2_780, 2_805) == "1 % fewer" and _cost(1_252, 2_805) == "55 % fewer" and _cost(5, 5) == "as many"
+
+
 def test_a_region_tells_what_drives_it_and_where_it_is(learn, filled):
     at = learn(filled, lesson="rois", show="true", region="PPA")
     assert "Parahippocampal place area" in told(at) and "**selective** for places" in told(at)

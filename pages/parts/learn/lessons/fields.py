@@ -10,7 +10,7 @@ import streamlit as st
 from encoding import FitSpec
 from encoding.datasets.simulation.scenes import DEGREES
 from encoding.lessons import fields
-from encoding.lessons.fields import AREAS, Field
+from encoding.lessons.fields import AREAS, SIZES, Field
 from encoding.plots.brain.brain_map import BrainMap
 from encoding.plots.lessons_encoding import field_found, visual_field
 from pages.parts.learn.exercise import Exercise, highest
@@ -70,7 +70,7 @@ def show() -> str:
             how=HOW_FOUND,
             source=source(f"vertex {maps.hemi} {maps.vertices['V1']}"),
         )
-    return _summary(maps, x)
+    return _summary(maps, x, y)
 
 
 def _spot() -> tuple[float, float]:
@@ -118,23 +118,47 @@ def _answering(x: float, y: float) -> BrainMap:
     )
 
 
-def _summary(maps: FieldMaps, x: float) -> str:
-    side = {"lh": "left", "rh": "right"}[maps.hemi]
+def _summary(maps: FieldMaps, x: float, y: float) -> str:
     sizes = " → ".join(f"{area} {field.size:.2f}°" for area, field in maps.true.items())
     true, found = maps.true["V1"], maps.found
     grow = "Fields grow from area to area" if _rising(maps) else "Fields grow from area to area on average, if not at every spot"
-    where = (
-        "on the midline, where both hemispheres meet; the left one is shown"
-        if abs(x) < 1e-9
-        else f"in the {'right' if x > 0 else 'left'} half"
+    turn = (
+        "Move the spot off the midline and the hemisphere of the other side answers alone"
+        if fields.on_midline(x)
+        else "Turn the spot by a half circle and the other hemisphere answers"
     )
     return (
-        f"The spot is {where}, so the **{side}** hemisphere sees it. {grow}: {sizes}. Nobody told the analysis where the V1 vertex looks: "
+        f"{_where(maps, x, y)} {grow}: {sizes}. Nobody told the analysis where the V1 vertex looks: "
         f"from its responses to images alone its field was found **{true.distance(found):.1f}°** from the true centre, with a size of "
-        f"{found.size:.2f}° where {true.size:.2f}° is true. Found fields come out too large, as neighbouring places of an image have "
-        "similar contrast. Turn the spot by a half circle and the other hemisphere answers; move it **up** and it is **V1v**, the "
-        "**lower** bank of the calcarine sulcus, that sees it: the cortex is upside down, too."
+        f"{found.size:.2f}° where {true.size:.2f}° is true. {_size(true, found)} {turn}; above the horizontal midline it is **V1v** that "
+        "sees it, the **lower** bank of the calcarine sulcus: the cortex is upside down, too."
     )
+
+
+def _where(maps: FieldMaps, x: float, y: float) -> str:
+    """Which hemisphere sees the spot, and whether a V1 field of this subject reaches it."""
+    side = {"lh": "left", "rh": "right"}[maps.hemi]
+    known = truth().cortex[maps.hemi]
+    where = (
+        f"The spot is on the vertical midline, where the halves of the visual field meet, so **both** hemispheres see it; the vertices "
+        f"shown are of the {side} one."
+        if fields.on_midline(x)
+        else f"The spot is in the {'right' if x > 0 else 'left'} half, so the **{side}** hemisphere sees it."
+    )
+    if fields.largest_drive(known, "V1", x, y) >= LEAST_DRIVE:
+        return where
+    away = maps.true["V1"].distance(Field(x, y, 0.0))
+    return f"{where} **No V1 field of this subject lies there**: the nearest centre is {away:.1f}° away, and that vertex is shown."
+
+
+def _size(true: Field, found: Field) -> str:
+    """How the size that was found stands to the true one, and why."""
+    tried = f"the {len(SIZES)} sizes that are tried, from {min(SIZES):g}° to {max(SIZES):g}°"
+    if np.isclose(found.size, min(SIZES, key=lambda size: abs(np.log(size / true.size)))):
+        return f"That is the nearest of {tried}."
+    if found.size > true.size:
+        return f"That is too large, as neighbouring places of an image have similar contrast; it is one of {tried}."
+    return f"That is too small, which noise in the responses can do; it is one of {tried}."
 
 
 def _rising(maps: FieldMaps) -> bool:

@@ -14,6 +14,7 @@ from encoding.plots import lessons_comparison as figures
 from pages.parts.learn.exercise import Exercise, bar
 from pages.parts.learn.lesson import Lesson, lesson_chart, source, subject_key
 from pages.parts.learn.lessons import _subject
+from pages.parts.learn.wording import percent
 from pages.parts.shared.start import START
 
 KEY = "pitfalls_which"
@@ -133,11 +134,18 @@ def _many() -> str:
     return (
         f"{n:,} vertices of pure noise, each tested at p < .05: **{noise[each]:,} pass**, close to the {0.05 * n:.0f} that chance "
         "promises. Painted on a brain they look like findings. With Bonferroni's correction (p < .05 / number of vertices) "
-        f"{noise['Bonferroni']:,} pass, at a false discovery rate of 5 % (Benjamini & Hochberg 1995) **{noise[rate]:,}**.\n\nThat costs "
-        f"little of what is real: of the subject's own vertices {real[each]:,} pass uncorrected, {real[rate]:,} at the false discovery "
-        f"rate, {real['Bonferroni']:,} with Bonferroni. The first promises that some 5 % of all findings are false, on average; the "
-        "second promises hardly a single false one, and finds less."
+        f"{noise['Bonferroni']:,} pass, at a false discovery rate of 5 % (Benjamini & Hochberg 1995) **{noise[rate]:,}**.\n\n"
+        f"Of the subject's own vertices {real[each]:,} pass uncorrected. The false discovery rate leaves {real[rate]:,}, "
+        f"{_cost(real[rate], real[each])}; Bonferroni leaves {real['Bonferroni']:,}, {_cost(real['Bonferroni'], real[each])}. They promise "
+        "different things: the false discovery rate that at most 5 % of what is found is expected to be false, Bonferroni that the "
+        "chance of even one false finding is at most 5 %."
     )
+
+
+def _cost(left: int, of: int) -> str:
+    """How much of what passes uncorrected a correction costs."""
+    lost = 1 - left / max(of, 1)
+    return f"{percent(lost)} fewer" if lost > 0 else "as many"
 
 
 CODE = """\
@@ -179,7 +187,8 @@ LESSON = Lesson(
     controls=(KEY,),
     code=CODE,
     exercise=Exercise(
-        task="In *Regions*, show the best vertex in place of the mean, for **V1v**, left hemisphere. The same images found and score it.",
+        task="Choose the region **V1v** and open *Spread*: its table lists the vertices that are predicted best and worst. Find the best "
+        "one of the left hemisphere (lh). The same images found it and score it.",
         ask="Which r does it reach?",
         specs=(START,),
         answer=lambda fit: bar(fit, "V1v", "r_best"),

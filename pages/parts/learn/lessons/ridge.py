@@ -16,6 +16,7 @@ from encoding.lessons.rois import responses_of
 from encoding.plots.lessons_encoding import alpha_path, weight_bars
 from pages.parts.learn.exercise import Exercise, bar
 from pages.parts.learn.lesson import Lesson, first_plan, fit_source, lesson_chart, subject_key
+from pages.parts.learn.wording import number, percent
 from pages.parts.shared.server_state import store
 from pages.parts.shared.start import START
 
@@ -25,9 +26,13 @@ ALPHAS = tuple(f"{alpha:g}" for alpha in (0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 10
 FIRST = "0.01"
 MEASURES = {"R²": ("train_r2", "test_r2"), "r": ("train", "test")}
 HOW = (
-    "Left is hardly any penalty: the model is free to fit every training image, noise and all. Right is a penalty so large that it "
-    "predicts nothing but the mean. The height of the green line is what counts, and it is highest in between."
+    "Left is hardly any penalty: the model is free to fit every training image, noise and all. Right is a penalty so large that {far}. "
+    "The height of the green line is what counts, and it is highest in between."
 )
+FAR = {
+    "R²": "predictions shrink to the mean, whose R² is 0",
+    "r": "predictions shrink to the mean, which r does not show, as it ignores their scale",
+}
 HOW_WEIGHTS = (
     "One bar for each component, those of large variance first. The penalty shrinks weights of components of small variance first."
 )
@@ -47,7 +52,7 @@ def show() -> str:
             alpha_path(path.alphas, train, test, chosen, label=f"Mean {measure} in {ROI}", height=330),
             "alpha_path",
             alt=f"{measure} on training and test images against alpha, {alpha} marked",
-            how=HOW,
+            how=HOW.format(far=FAR[measure]),
             source=fit_source(explore_spec()),
         )
     with right:
@@ -77,7 +82,9 @@ def _split() -> str:
 def _summary(path: RidgePath, chosen: int) -> str:
     size = float(np.abs(path.weights[chosen]).mean() / np.abs(path.weights[0]).mean())
     best = path.best
-    weights = f"Weights have {size:.0%} of the size that they have at alpha {ALPHAS[0]}." if chosen else "Weights are at their largest."
+    weights = (
+        f"Weights have {percent(size)} of the size that they have at alpha {ALPHAS[0]}." if chosen else "Weights are at their largest."
+    )
     where = (
         "This is the best alpha there is for new images."
         if chosen == best
@@ -86,14 +93,16 @@ def _summary(path: RidgePath, chosen: int) -> str:
         else f"Alpha is too large: real weights are shrunk away, too. The best is {ALPHAS[best]}."
     )
     return (
-        f"At alpha = {ALPHAS[chosen]}, r is **{path.train[chosen]:.2f}** on training images, **{path.test[chosen]:.2f}** on new ones; "
-        f"R² is {path.train_r2[chosen]:.2f} and **{path.test_r2[chosen]:.2f}**{_worse(path.test_r2[chosen])}. {weights} {where} "
+        f"At alpha = {ALPHAS[chosen]}, r is **{number(path.train[chosen])}** on training images, **{number(path.test[chosen])}** on new "
+        f"ones; R² is {number(path.train_r2[chosen])} and **{number(path.test_r2[chosen])}**{_worse(path.test_r2[chosen])}. {weights} {where} "
         "In practice nobody looks at test images for this: alpha is chosen by cross-validation within the training images, for each "
         "vertex."
     )
 
 
 def _worse(r2: float) -> str:
+    if number(r2) == "0.00":
+        return ", as good as guessing the mean"
     return ", worse than guessing the mean" if r2 < 0 else ""
 
 

@@ -14,12 +14,14 @@ from encoding.plots.brain.brain_map import BrainMap
 from encoding.plots.lessons_encoding import kinds
 from pages.parts.learn.exercise import Exercise, highest
 from pages.parts.learn.lesson import Lesson, lesson_brain, lesson_chart, source, subject, subject_key
+from pages.parts.learn.wording import counted, signed, standard_errors
 from pages.parts.shared.glossary import explain
 from pages.parts.shared.start import START
 
 FIRST = "V1v"
 VIEWS = {"medial": ("V1v", "V1d", "V2v", "V2d", "RSC"), "lateral": ("EBA", "OFA", "OPA", "V3d", "midlateral", "lateral")}  # else below
-CLEAR = 4.0  # standard errors by which one kind of image stands out clearly
+CLEAR = 4.0  # standard errors by which kinds of images differ clearly
+EARLY = ("V1v", "V1d", "V2v", "V2d", "V3v", "V3d", "early")  # simulated to answer to edges alone
 HOW = (
     "Each bar is the mean response of the region's vertices to the images that mainly show one kind of thing. The whiskers are "
     "95 % intervals over images: kinds whose whiskers overlap may drive the region equally."
@@ -77,17 +79,31 @@ def _where(roi: str) -> BrainMap:
 
 
 def _summary(roi: str, n_vertices: int, profile: Profile) -> str:
-    order = np.argsort(-profile.means)
-    best, second = (profile.names[i] for i in order[:2])
-    stands = (
-        f"stand out clearly, {profile.spread:.0f} standard errors above {second}: it is **selective** for {best}, or for their edges."
-        if profile.spread > CLEAR
-        else f"lead {second} by only {profile.spread:.1f} standard errors: no kind of image stands out, so kinds are not what drives it."
-    )
+    best = profile.names[profile.best]
     return (
-        f"**{roi}**: {explain(roi)} It has {n_vertices} vertices here. Images of **{best}** drive it most "
-        f"({profile.means[order[0]]:+.2f}) and {stands} The mean over all images is 0 by definition, so kinds below 0 drive it less than "
-        "average, not negatively."
+        f"**{roi}**: {explain(roi)} It has {counted(n_vertices, 'vertex', 'vertices')} here. Images of **{best}** drive it most "
+        f"({signed(profile.means.max())}). {_conclusion(roi, profile)} The mean over all images is 0 by definition, so kinds below 0 "
+        "drive it less than average, not negatively."
+    )
+
+
+def _conclusion(roi: str, profile: Profile) -> str:
+    """What the differences between kinds of images say of a region: whether there are any, whether one stands out, and why."""
+    order = np.argsort(-profile.means)
+    best, second, last = (profile.names[i] for i in (order[0], order[1], order[-1]))
+    ahead, whole = standard_errors(profile.spread), standard_errors(profile.range)
+    if profile.range <= CLEAR:
+        return f"From {best} to {last} it is only {whole}: kinds hardly differ here, so they are not what drives it."
+    if roi in EARLY:
+        return (
+            f"From {best} to {last} it is {whole}, so kinds do differ, but that does not make it an area for {best}: it answers to edges "
+            "and contrast, of which kinds of images have more or less."
+        )
+    if profile.spread > CLEAR:
+        return f"They stand out clearly, {ahead} above {second}: it is **selective** for {best}."
+    return (
+        f"They are only {ahead} above {second}, but {whole} above {last}: kinds do matter here, though no single one stands out. "
+        "What the first kinds have in common may be what drives it."
     )
 
 

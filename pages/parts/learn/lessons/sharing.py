@@ -13,10 +13,12 @@ from encoding.plots import lessons_comparison as figures
 from pages.parts.learn.exercise import Exercise, bar
 from pages.parts.learn.lesson import Lesson, lesson_chart, source, subject_key
 from pages.parts.learn.lessons import _subject
+from pages.parts.learn.wording import number
 from pages.parts.shared.start import START
 
 KEY = "sharing_overlap"
 START_OVERLAP = 0.6
+NEARLY = 0.95  # of R², or of a share: as good as all of it
 HOW = (
     "Each pair of bars is one kind of vertex, and both bars of a pair have the same height: R² on test images of a model with both "
     "spaces. On the left it is divided by leaving one space out: what is lost is that space's own, and the grey rest either space can "
@@ -57,15 +59,31 @@ def _show() -> str:
 
 
 def _summary(parts: dict[str, np.ndarray]) -> str:
-    alone, both = ({name: _subject.plain(values[at]) for name, values in parts.items()} for at in (0, 1))
+    alone, both = ({name: float(values[at]) for name, values in parts.items()} for at in (0, 1))
     return (
-        f"Take the vertices that **A alone** drives: R² is {alone['total']}, and without A only **{alone['only_a']}** is lost, as B "
-        f"stands in for the rest. **Banded ridge**, with a penalty for each space and vertex, gives **{alone['share_a']}** to A: it finds "
-        f"that B is not needed. Where **both** drive alike, leaving one out makes each look unimportant ({both['only_a']}), the more so "
-        "the more they overlap. Shares add up to R²; unique parts do not.\n\n"
+        f"Take the vertices that **A alone** drives: R² is {number(alone['total'])}, and {_alone(alone)}. **Banded ridge**, with a penalty "
+        f"for each space and vertex, gives **{number(alone['share_a'])}** to A: it finds that B is not needed. Where **both** drive alike, "
+        f"{_both(both)}. Shares add up to R²; unique parts do not.\n\n"
         "The truth is known because these vertices were planted: they answer to features made of the Gabor energy of the subject's images, "
         "with noise drawn by code. The link opens real features that overlap: simple and complex cells."
     )
+
+
+def _alone(parts: dict[str, float]) -> str:
+    """What a model loses without the only space that drives a vertex."""
+    lost = f"**{number(parts['only_a'])}**"
+    if parts["only_a"] >= NEARLY * parts["total"]:
+        return f"without A {lost} is lost, all of it or nearly: B has too little of A to stand in for it"
+    return f"without A only {lost} is lost, as B stands in for the rest"
+
+
+def _both(parts: dict[str, float]) -> str:
+    """How leaving out one of two spaces that drive a vertex alike compares with its share."""
+    lost, share = number(parts["only_a"]), number(parts["share_a"])
+    if parts["only_a"] >= NEARLY * parts["share_a"]:
+        return f"each loses about what is its own when it is left out ({lost} for A, whose share is {share}); that changes as they overlap"
+    looks = "unimportant" if parts["only_a"] < parts["share_a"] / 2 else "less important than it is"
+    return f"leaving one out makes each look {looks} ({lost} for A, whose share is {share}), the more so the more they overlap"
 
 
 CODE = """\
