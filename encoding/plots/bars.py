@@ -13,7 +13,7 @@ from encoding.datasets._unit import VERTEX, Unit
 from encoding.evaluation.scores import SCORES
 from encoding.plots.look import BAND, CEILING, FADED, LINE, SMALL, hemi_colour, hemi_name, lay_out, level, rimmed, theme
 from encoding.plots.roi_axis import CHARACTER, CLASS_GAP, NAME_GAP, Row, arrange, class_names, name_rois, separate_classes
-from encoding.plots.score_axis import axis_title, ceilings, score_column
+from encoding.plots.score_axis import axis_title, ceiling_name, ceilings, score_column
 from encoding.plots.table import attach_table
 
 if TYPE_CHECKING:
@@ -162,7 +162,7 @@ def _numbers(bars: Sequence[_Bars], name: str) -> pd.DataFrame:
         columns = {"roi": each.rois, "hemi": each.hemi, f"n_{each.unit.many}": each.n_vertices, name: each.y}
         if each.interval is not None:
             columns |= {"low (95 %)": each.interval[0], "high (95 %)": each.interval[1]}
-        parts.append(pd.DataFrame(columns | {"noise ceiling": each.ceiling}))
+        parts.append(pd.DataFrame(columns | {each.bound.lower(): each.ceiling}))
     table = pd.concat(parts, ignore_index=True).dropna(axis=1, how="all")
     order = {roi: place for place, roi in enumerate(dict.fromkeys(table["roi"]))}
     return table.sort_values("roi", key=lambda rois: rois.map(order), kind="stable", ignore_index=True)
@@ -170,7 +170,7 @@ def _numbers(bars: Sequence[_Bars], name: str) -> pd.DataFrame:
 
 @dataclass(frozen=True)
 class _Bars:
-    """The bars of one hemisphere, each array (n_rois,); ``y`` and ``ceiling`` are NaN where there is nothing to draw."""
+    """The bars of one hemisphere, each array (n_rois,); ``y`` and ``ceiling``, whose name is ``bound``, are NaN where none is drawn."""
 
     hemi: str
     x: np.ndarray
@@ -180,6 +180,7 @@ class _Bars:
     ceiling: np.ndarray
     interval: Interval | None
     unit: Unit
+    bound: str
 
     def trace(self, what: str, selected: str | None, meanings: Mapping[str, str]) -> go.Bar:
         import plotly.graph_objects as go
@@ -201,7 +202,7 @@ class _Bars:
         if self.interval is not None and np.isfinite(self.interval[0][i]):
             lines.append(f"95 % interval {self.interval[0][i]:.3f} to {self.interval[1][i]:.3f}")
         if np.isfinite(self.ceiling[i]):
-            lines.append(f"noise ceiling {self.ceiling[i]:.3f}")
+            lines.append(f"{self.bound.lower()} {self.ceiling[i]:.3f}")
         return "<br>".join([*lines, self.unit.count(self.n_vertices[i])])
 
 
@@ -210,7 +211,7 @@ def _bars_of(table: pd.DataFrame, hemi: str, row: Row, score: str, statistic: st
     hemis, rows = list(dict.fromkeys(table["hemi"])), table[table["hemi"] == hemi]
     x = np.array([row.x[roi] for roi in rows["roi"]]) + BAR * 1.05 * (hemis.index(hemi) - (len(hemis) - 1) / 2)
     y, ceiling = rows[score_column(table, score, statistic)].to_numpy(float), ceilings(rows, score, statistic)
-    return _Bars(hemi, x, y, rows["roi"].to_numpy(), rows["n_vertices"].to_numpy(), ceiling, interval, unit)
+    return _Bars(hemi, x, y, rows["roi"].to_numpy(), rows["n_vertices"].to_numpy(), ceiling, interval, unit, ceiling_name(score))
 
 
 def _draw_before(fig: go.Figure, values: pd.Series, x: np.ndarray, name: str, *, shown: bool) -> None:
@@ -240,7 +241,7 @@ def _draw_bounds(fig: go.Figure, bars: Sequence[_Bars], selected: str | None, *,
             ends = strokes((x[which] - BAR / 2, x[which] + BAR / 2), (ceiling[which], ceiling[which]))
             line = {"color": CEILING, "width": 2.5}
             fig.add_scatter(
-                x=ends[0], y=ends[1], mode="lines", line=line, name="Noise ceiling", legendgroup="ceiling", hoverinfo="skip",
+                x=ends[0], y=ends[1], mode="lines", line=line, name=bars[0].bound, legendgroup="ceiling", hoverinfo="skip",
                 cliponaxis=False, **style,
             )  # fmt: skip
         if all(each.interval is not None for each in bars):

@@ -15,7 +15,7 @@ from encoding.plots.bars import BAR, strokes
 from encoding.plots.look import CEILING, FADED, LINE, SMALL, STROKE, TEST, TRAIN, hemi_colour, hemi_name, rimmed, theme
 from encoding.plots.observed import limits
 from encoding.plots.roi_axis import Row, arrange, class_names, name_rois, separate_classes
-from encoding.plots.score_axis import axis_title, ceilings, score_column
+from encoding.plots.score_axis import axis_title, ceiling_name, ceilings, score_column
 from encoding.plots.table import attach_table
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def paired_bars(
                 _bars(name, hemi, rows, x, width * 0.94, LINE if name == baseline else colour, quantity, first=number == 0).update(axes)
             )
             _whiskers(fig, (intervals or {}).get(name, {}), hemi, rows, x, axes, first=number == 0 and place == 0)
-        _ceilings(fig, hemi, whole, row, axes, first=number == 0)
+        _ceilings(fig, hemi, whole, row, axes, ceiling_name(score), first=number == 0)
         _stars(fig, [roi for roi, where in marked if where == hemi], hemi, whole, row, axes["yaxis"])
     _frame(fig, row, hemis, axis_title(score, statistic))
     name_rois(fig, row, {hemi: _counts(whole, hemi) for hemi in hemis}, None, unit)
@@ -140,7 +140,7 @@ def _whiskers(
         rimmed(fig, *strokes((x[known], x[known]), (low, high)), width=1.5, **style)
 
 
-def _ceilings(fig: go.Figure, hemi: str, tables: Sequence[pd.DataFrame], row: Row, axes: dict, *, first: bool) -> None:
+def _ceilings(fig: go.Figure, hemi: str, tables: Sequence[pd.DataFrame], row: Row, axes: dict, name: str, *, first: bool) -> None:
     """A line over each group at the highest value that noise leaves possible, where it is known."""
     rows = [each for table in reversed(tables) for each in table[table["hemi"] == hemi].itertuples()]
     highest = {each.roi: each.bound for each in rows if np.isfinite(each.bound)}
@@ -148,7 +148,7 @@ def _ceilings(fig: go.Figure, hemi: str, tables: Sequence[pd.DataFrame], row: Ro
         x, y = np.array([row.x[roi] for roi in highest]), np.array(list(highest.values()))
         ends = strokes((x - ROOM / 2, x + ROOM / 2), (y, y))
         style = {"mode": "lines", "line": {"color": CEILING, "width": 2.5}, "legendgroup": "ceiling", "hoverinfo": "skip"} | axes
-        fig.add_scatter(x=ends[0], y=ends[1], name="Noise ceiling", showlegend=first, **style)
+        fig.add_scatter(x=ends[0], y=ends[1], name=name, showlegend=first, **style)
 
 
 def _stars(fig: go.Figure, rois: Sequence[str], hemi: str, tables: Sequence[pd.DataFrame], row: Row, yaxis: str) -> None:

@@ -47,8 +47,8 @@ def learning_curve(
     level(fig, 0.0, x=ends, name="Chance", dash="dot", showlegend=False)
     _name_level(fig, "chance, 0", 0.0)
     if ceiling is not None and np.isfinite(ceiling):
-        level(fig, ceiling, x=ends, name="Noise ceiling", colour=CEILING, showlegend=False)
-        _name_level(fig, f"noise ceiling, {ceiling:.2f}", ceiling)
+        level(fig, ceiling, x=ends, name="Highest r", colour=CEILING, showlegend=False)
+        _name_level(fig, f"highest r, {ceiling:.2f}", ceiling)
     for values, name, colour, dash in ((test, "Test images", TEST, "solid"), (train, "Training images", TRAIN, "dash")):
         fig.add_scatter(
             **_line(sizes, values, name, colour, dash), hovertemplate=f"%{{x:,}} images<br>{name.lower()}: %{{y:.3f}}<extra></extra>"

@@ -229,7 +229,7 @@ def _hover(
             low, high = (row.get(end, np.nan) for end in interval_columns(score))
             interval = f" (95 % {low:.3f} to {high:.3f})" if np.isfinite(low) else ""
             lines.append(f"{quantity_of(score)} {row[score]:.3f}{interval}")
-    lines += [f"noise ceiling of r {row['ceiling_r']:.3f}"] if "ceiling_r" in row else []
+    lines += [f"highest r {row['ceiling_r']:.3f}"] if "ceiling_r" in row else []
     lines += [unit.count(row["n_vertices"])] if "n_vertices" in row else []
     if share is not None:
         lines.append(f"★ best, in {100 * share:.0f} % of draws" if np.isfinite(share) else "★ best")

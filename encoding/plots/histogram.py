@@ -31,7 +31,7 @@ def score_histogram(
     ----------
     values : hemisphere to (n_vertices,) scores. NaN (no score) is not counted.
     selected : score of the selected vertex, marked by a line.
-    ceiling : hemisphere to (n_vertices,) upper bound of each vertex's score (for r the root of the noise ceiling), drawn as an
+    ceiling : hemisphere to (n_vertices,) highest r that noise allows (the root of the noise ceiling), drawn as an
         outline over all hemispheres together.
     label : title of the x axis.
     unit : what a column of the responses is called.
@@ -50,7 +50,7 @@ def score_histogram(
     for hemi, scores in scored.items():
         fig.add_trace(_outline(scores, edges, hemi_name(hemi), hemi_colour(hemi), unit))
     if len(highest):
-        fig.add_trace(_outline(highest, edges, "Noise ceiling", CEILING, unit, fill=False))
+        fig.add_trace(_outline(highest, edges, "Highest r", CEILING, unit, fill=False))
     for hemi, scores in scored.items():
         if len(scores):
             fig.add_vline(x=float(np.median(scores)), line={"color": hemi_colour(hemi), "width": 2, "dash": "dash"})

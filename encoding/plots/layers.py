@@ -12,7 +12,7 @@ from encoding.datasets._unit import VERTEX, Unit
 from encoding.evaluation.scores import SCORES
 from encoding.plots.heatmap import CHARACTER, ROW, quantity_of, short_name
 from encoding.plots.look import CEILING, LINE, SMALL, hemi_colour, hemi_name, theme
-from encoding.plots.score_axis import axis_title
+from encoding.plots.score_axis import axis_title, ceiling_name
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -62,7 +62,7 @@ def layer_profile(
         if statistic == "mean" and (ceiling := SCORES[score].ceiling_column) in rows:
             level = np.full(len(layers), rows[ceiling].iloc[0])
             fig.add_scatter(
-                x=layers, y=level, mode="lines", name=f"Noise ceiling, {hemi_name(hemi).split()[0].lower()}", hoverinfo="skip",
+                x=layers, y=level, mode="lines", name=f"{ceiling_name(score)}, {hemi_name(hemi).split()[0].lower()}", hoverinfo="skip",
                 line={"color": CEILING, "width": 1.5, "dash": "dot" if hemi == "rh" else "dash"},
             )  # fmt: skip
     for hemi, value in (baseline or {}).items():

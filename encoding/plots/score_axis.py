@@ -51,3 +51,12 @@ def ceilings(rows: pd.DataFrame, score: str, statistic: str) -> np.ndarray:
     if (bound := SCORES[score].ceiling_level) is not None:
         return np.where(np.isfinite(rows[score_column(rows, score, statistic)].to_numpy(float)), bound, np.nan)
     return np.full(len(rows), np.nan)
+
+
+def ceiling_name(score: str) -> str:
+    """Name of the upper bound of a score: the noise ceiling is a share of variance, and what bounds r is its root.
+
+    >>> ceiling_name("r"), ceiling_name("r2")
+    ('Highest r', 'Noise ceiling')
+    """
+    return "Highest r" if SCORES[score].ceiling_column == "ceiling_r" else "Noise ceiling"

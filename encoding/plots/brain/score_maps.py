@@ -15,6 +15,7 @@ from encoding.evaluation.scores import SCORES
 from encoding.fits.result import Result
 from encoding.plots.brain.brain_map import BrainMap
 from encoding.plots.brain.colour_ranges import bulk, rounded_up, score_colours, score_range
+from encoding.plots.score_axis import ceiling_name
 
 START_VIEW = "posterior"  # where visual cortex is in sight
 
@@ -41,6 +42,7 @@ def score_brain(result: Result, score: str = "r", *, highest: float | None = Non
         result,
         values,
         ceiling=highest_possible(result, score),
+        ceiling_name=ceiling_name(score).lower(),
         title=f"{definition.short} per {result.plan.subject.unit}",
         quantity=definition.short,
         colour_range=(low if low < most else 0.0, most),

@@ -21,7 +21,7 @@ from encoding.evaluation.scores import SCORES
 from encoding.fits.score_tables import EVERY_VERTEX
 from encoding.plots.brain.brain_map import BrainMap
 from encoding.plots.brain.colour_ranges import rounded_up, score_colours, score_range
-from encoding.plots.score_axis import score_column
+from encoding.plots.score_axis import ceiling_name, score_column
 from encoding.runs.labels import class_label, fit_label
 from pages.parts.explore.selection import Focus, choose_clicked_bar, choose_clicked_vertex
 from pages.parts.shared.baseline import baseline_chip, baseline_of
@@ -103,6 +103,7 @@ def _brain_map(result: Result, placement: Placement, focus: Focus, score: str, d
         unit=result.plan.subject.unit,
         rois=placement.rois(result.plan.subject.rois),
         ceiling=placement.values(highest) if (highest := highest_possible(result, score)) else None,
+        ceiling_name=ceiling_name(score).lower(),
         source=origin(result),
         title=f"{SCORES[score].short} per {result.plan.subject.unit}",
         quantity=SCORES[score].short,

@@ -19,6 +19,7 @@ from encoding.datasets._registry import roi_classes
 from encoding.evaluation.scores import SCORES
 from encoding.plots.brain.brain_map import BrainMap, maps_ahead
 from encoding.plots.brain.colour_ranges import rounded_up, score_colours, score_range
+from encoding.plots.score_axis import ceiling_name
 from pages.parts.layers.swept import OF_SWEEP, origin
 from pages.parts.shared.brain_component import brain_view, send_ahead
 from pages.parts.shared.brain_controls import START_VIEW, colour_controls, outline_control, say_no_place, surface_control
@@ -92,7 +93,8 @@ def _layer_map(sweep_result: SweepResult, result: Result, placement: Placement, 
     look = _look(sweep_result, placement, roi, place)
     look |= colour_controls(place, score, most, ends, most / 100, key="layer_")
     highest = highest_possible(result, score)
-    return replace(_values_map(result, placement, score), ceiling=placement.values(highest) if highest else None, **look)
+    look |= {"ceiling": placement.values(highest) if highest else None, "ceiling_name": ceiling_name(score).lower()}
+    return replace(_values_map(result, placement, score), **look)
 
 
 def _values_map(result: Result, placement: Placement, score: str) -> BrainMap:

@@ -95,7 +95,7 @@ def test_the_numbers_of_vertices_are_under_the_bars(table):
 
 @pytest.mark.parametrize(("score", "column"), [("r", "ceiling_r"), ("pooled_r", "ceiling_r"), ("r2", "ceiling_r2")])
 def test_the_ceiling_lies_over_its_bar(table, score, column):
-    (line,) = named(plots.roi_bars(table, score=score), "Noise ceiling")
+    (line,) = named(plots.roi_bars(table, score=score), "Highest r" if column == "ceiling_r" else "Noise ceiling")
     bars = list(plots.roi_bars(table, score=score).select_traces({"type": "bar"}))
     x = np.concatenate([each.x for each in bars])
     ceiling = np.concatenate([table.loc[table["hemi"] == hemi, column] for hemi in ("lh", "rh")])
@@ -114,7 +114,7 @@ def test_a_normalised_scores_ceiling_is_its_highest_value(table, score, level):
 @pytest.mark.parametrize(("score", "statistic"), [("r", "median"), ("r2", "median"), ("mae", "median")])
 def test_neither_ceiling_nor_interval_is_drawn_over_what_it_does_not_bound(table, intervals, score, statistic):
     fig = plots.roi_bars(table, score=score, statistic=statistic, intervals=intervals)
-    assert not named(fig, "Noise ceiling") and not named(fig, "95 % interval")
+    assert not named(fig, "Noise ceiling") and not named(fig, "Highest r") and not named(fig, "95 % interval")
 
 
 def test_intervals_end_where_they_were_given(table, intervals):
@@ -131,7 +131,7 @@ def test_intervals_end_where_they_were_given(table, intervals):
 
 def test_the_numbers_below_the_bars_name_each_roi_with_its_interval_and_ceiling(table, intervals):
     numbers = plots.table_of(plots.roi_bars(table, intervals=intervals, unit=VOXEL))
-    assert list(numbers.columns) == ["roi", "hemi", "n_voxels", "mean r", "low (95 %)", "high (95 %)", "noise ceiling"]
+    assert list(numbers.columns) == ["roi", "hemi", "n_voxels", "mean r", "low (95 %)", "high (95 %)", "highest r"]
     merged = numbers.merge(table, on=["roi", "hemi"])
     assert len(merged) == len(table) and numbers["roi"].tolist() == table["roi"].tolist()
     np.testing.assert_array_equal(merged["mean r"], merged["r_mean"])
@@ -182,7 +182,7 @@ def test_the_selected_roi_stands_out(table):
     for bars in fig.select_traces({"type": "bar"}):
         assert [opacity == 1 for opacity in bars.marker.opacity] == [roi == "PPA" for roi in ROIS]
     assert "<b>PPA</b>" in rois_of(fig)
-    assert len(named(fig, "Noise ceiling")) == 2 and sum(line.showlegend for line in named(fig, "Noise ceiling")) == 1
+    assert len(named(fig, "Highest r")) == 2 and sum(line.showlegend for line in named(fig, "Highest r")) == 1
     assert plots.roi_bars(table, selected="V4").data[0].marker.opacity == 1
 
 
@@ -206,4 +206,4 @@ def test_what_the_table_lacks_is_said(table):
 
 
 def test_without_a_noise_ceiling_there_is_no_line(table):
-    assert not named(plots.roi_bars(table.drop(columns="ceiling_r")), "Noise ceiling")
+    assert not named(plots.roi_bars(table.drop(columns="ceiling_r")), "Highest r")

@@ -13,10 +13,10 @@ def test_learning_curves_are_the_scores_at_their_sizes():
         (line,) = named(fig, name)
         np.testing.assert_array_equal(line.x, sizes)
         np.testing.assert_array_equal(line.y, values)
-    assert list(named(fig, "Noise ceiling")[0].y) == [0.75, 0.75] and list(named(fig, "Chance")[0].y) == [0, 0]
+    assert list(named(fig, "Highest r")[0].y) == [0.75, 0.75] and list(named(fig, "Chance")[0].y) == [0, 0]
     assert list(fig.layout.xaxis.ticktext) == ["40", "80", "160"] and fig.layout.xaxis.type == "log"
     assert fig.layout.yaxis.title.text == "Mean r in V1v" and fig.layout.xaxis.title.text == "Training images"
-    assert not named(plots.learning_curve(sizes, train, test, label="Mean r in V1v"), "Noise ceiling")
+    assert not named(plots.learning_curve(sizes, train, test, label="Mean r in V1v"), "Highest r")
 
 
 def test_losses_start_at_epoch_one_and_show_where_the_weights_are_from():

@@ -17,6 +17,7 @@ def test_the_histogram_counts_every_scored_vertex_once_and_marks_the_medians():
     assert [shape.x0 for shape in fig.layout.shapes] == [np.nanmedian(values["lh"]), np.median(values["rh"]), 0.35]
     assert left.name == f"Left hemisphere, median {np.nanmedian(values['lh']):.2f}"
     assert abs(ceiling.x[np.argmax(ceiling.y)] - 0.8) < 0.02 and ceiling.line.color == CEILING
+    assert ceiling.name.startswith("Highest r")
 
 
 def test_a_hemisphere_without_scores_is_named_as_such():

@@ -60,7 +60,7 @@ def _show() -> str:
         f"A has r = {found.r[0]:.3f} [{found.low[0]:.3f}, {found.high[0]:.3f}], B {found.r[1]:.3f} [{found.low[1]:.3f}, "
         f"{found.high[1]:.3f}]: the intervals {alone}. Their difference is {found.difference:+.3f} [{found.difference_low:+.3f}, "
         f"{found.difference_high:+.3f}], which {verdict}.\n\nA's interval is {widths[0]:.3f} wide, B's {widths[1]:.3f}, that of the "
-        f"difference {found.difference_high - found.difference_low:.3f}. Overlapping intervals of two scores say little about their difference when "
+        f"difference {found.difference_high - found.difference_low:.3f}. Overlapping intervals say little about a difference when "
         "both were tested on the same images: ask for the interval of the difference, as Compare does. And with many regions correct for "
         "the number of tests."
     )

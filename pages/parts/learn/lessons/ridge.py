@@ -94,7 +94,8 @@ def _summary(path: RidgePath, chosen: int) -> str:
     )
     return (
         f"At alpha = {ALPHAS[chosen]}, r is **{number(path.train[chosen])}** on training images, **{number(path.test[chosen])}** on new "
-        f"ones; R² is {number(path.train_r2[chosen])} and **{number(path.test_r2[chosen])}**{_worse(path.test_r2[chosen])}. {weights} {where} "
+        f"ones; R² is {number(path.train_r2[chosen])} and **{number(path.test_r2[chosen])}**{_worse(path.test_r2[chosen])}. {weights} "
+        f"{where} "
         "In practice nobody looks at test images for this: alpha is chosen by cross-validation within the training images, for each "
         "vertex."
     )

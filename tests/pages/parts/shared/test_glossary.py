@@ -29,3 +29,16 @@ def test_words_are_sentences_and_no_word_is_explained_twice():
 def test_an_unknown_word_gets_the_nearest():
     with pytest.raises(UnknownName, match="Did you mean 'readout'"):
         explain("readuot")
+
+
+@pytest.mark.parametrize(
+    "word",
+    ["Gabor energy", "simple and complex cell", "p", "q", "confidence interval", "permutation test", "circular selection", "hierarchy index",
+     "variance partitioning", "CKA", "noise ceiling", "highest r", "cross-validation"],
+)  # fmt: skip
+def test_words_of_the_lessons_are_explained(word):
+    assert 40 < len(explain(word)) < 260
+
+
+def test_the_noise_ceiling_is_a_share_of_variance_and_its_root_the_highest_r():
+    assert "share" in explain("noise ceiling") and "root of the noise ceiling" in explain("highest r")
