@@ -14,6 +14,7 @@ from pages.parts.shared.job_progress import say_no_test_score
 from pages.parts.shared.link_notes import expect, stop
 from pages.parts.shared.server_state import settle
 from pages.parts.shared.text import plain
+from pages.parts.shared.wording import listed
 
 LOOKED = ("start", "backbones", "layers", "shown", "layer_score", "layer_over", "layer_hemi", "layer_roi", "groups")
 LOOKED += ("on_brain", "surface", "outlines", "colours", "hide", "hide_best")
@@ -26,8 +27,8 @@ if sweep is None:
     place.header("Which layer predicts which region?", anchor=False)
     stop()
 spec = sweep.spec
-networks = "**, **".join(plain(network_label(name, sweep.spec_of(sweep.of(name)[0]).weights)) for name in sweep.backbones)
-question = f"Which of {len(sweep.cells)} layers of **{networks}** predicts which region of **{plain(subject_label(spec.subject))}**?"
+networks = listed([f"**{plain(network_label(name, sweep.spec_of(sweep.of(name)[0]).weights))}**" for name in sweep.backbones])
+question = f"Which of {len(sweep.cells)} layers of {networks} predicts which region of **{plain(subject_label(spec.subject))}**?"
 place.header(question, anchor=False)
 
 sweep_result = run_or_find(sweep)

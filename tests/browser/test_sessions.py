@@ -93,7 +93,7 @@ def test_five_sessions_fit_cancel_sweep_and_browse_at_once(sessions, app):
     assert len(figures(one)) > 20 and figures(one) == figures(other)
     assert "Cancelled." in shown(cancels) and "layer4 of untrained resnet50" in shown(cancels)
     assert cancels.locator(".js-plotly-plot").count() == 0 and cancels.locator("canvas[data-frames]").count() == 0
-    assert "Which of 3 layers of pixels, Gabor filters" in shown(sweeps) and sweeps.locator(".st-key-brain canvas").count() <= 1
+    assert "Which of 3 layers of pixels and Gabor filters" in shown(sweeps) and sweeps.locator(".st-key-brain canvas").count() <= 1
 
     found = fits_in(app.folder)
     assert [spec.n_components for spec in found if spec.n_components in (37, 29)].count(37) == 1

@@ -25,6 +25,7 @@ from pages.parts.learn.classroom import browser_name
 from pages.parts.learn.lessons import LESSONS
 from pages.parts.learn.notebook import OPEN, lesson_notebook
 from pages.parts.shared.links import explore_query
+from pages.parts.shared.wording import signed
 from tests import PROJECT
 from tests.pages.conftest import NoWorkers
 
@@ -178,6 +179,8 @@ def test_a_lesson_opens_by_its_link_and_explains_what_is_on_the_screen(learn, fi
     assert len(told(at)) > 150 and any(character.isdigit() for character in told(at))
     assert "nan" not in told(at).split()
     assert any("Simulated: no brain was measured" in text.value for text in at.markdown)
+    said = " ".join(each.value for each in (*at.markdown, *at.caption))
+    assert not re.findall(r"(?<![\w.])-0\.?0*(?![\d.])|\d%|(?<![\d.])0 % of|[(\s*]-\d|\b1\.0 standard|\b1 \w+s\b", said)
     assert charts(at) and all(chart.proto.alt for chart in charts(at))
     assert sum(len(chart.proto.spec) for chart in charts(at)) < MOST_BYTES
     assert all("Simulated" in chart.proto.spec for chart in charts(at))
@@ -380,6 +383,41 @@ def test_the_best_vertex_that_an_exercise_asks_for_is_in_the_table_of_explore(fi
     assert left["r"] == pytest.approx(course.BY_NAME["pitfalls"].exercise.answer(found)) and left["rank"] <= 10
 
 
+@pytest.mark.parametrize(
+    ("name", "link", "said", "unsaid"),
+    [
+        ("steps", {"kept": "1"}, ("became **1** component, which keeps", "a weight for it"), ("which keep ",)),
+        ("choosing", {"n_models": "1"}, ("A single model", "nothing was chosen"), ("The best of **1",)),
+        ("choosing", {"n_models": "50"}, ("The best of **50** models",), ("Of 50 models",)),
+        ("choosing", {"n_models": "10"}, ("Of 50 models the best would have",), ("is such a model",)),
+        ("untrained", {"n_units": "300"}, ("300 units",), ("With 300 random units",)),
+        ("untrained", {"n_units": "10"}, ("With 300 random units",), ()),
+        ("films", {"films_slow": "1"}, ("next to no difference", "tell little of the moment"), ("is not there", "neighbours tell")),
+        ("films", {"films_slow": "12"}, ("of the shuffled r is not there", "neighbours tell"), ("next to no difference",)),
+        ("favourites", {}, ("Rows of letters are fine horizontal edges",), ("Try 32",)),
+        ("favourites", {"unit_frequency": "16"}, ("Try 32 cycles, horizontal",), ("Rows of letters",)),
+        ("residuals", {}, ("The darkest images", "those in the middle less (−"), ("others less",)),
+    ],
+)
+def test_sentences_follow_the_control(learn, filled, name, link, said, unsaid):
+    text = told(learn(filled, lesson=name, show="true", **link)) + " ".join(
+        each.value for each in learn(filled, lesson=name, show="true", **link).markdown
+    )
+    assert [each for each in said if each not in text] == [each for each in unsaid if each in text] == []
+
+
+def test_seeds_of_a_split_are_told_by_the_range_of_the_figure(learn, filled):
+    text = told(learn(filled, lesson="splits", show="true"))
+    low, high, told_range = (float(each) for each in re.search(r"\*\*([\d.]+) to ([\d.]+)\*\*.* up to ([\d.]+) by luck", text).groups())
+    assert told_range == pytest.approx(high - low, abs=0.0011)
+
+
+def test_random_units_are_ahead_only_where_they_are():
+    from pages.parts.learn.lessons.untrained import _places
+
+    assert "they see colours" in _places(0.31, 0.29) and not _places(0.2, 0.29)
+
+
 def test_only_what_a_correction_costs_is_said_of_it():
     from pages.parts.learn.lessons.pitfalls import _cost
 
@@ -397,9 +435,9 @@ def test_a_region_tells_what_drives_it_and_where_it_is(learn, filled):
 def test_a_response_is_the_one_in_the_data(learn, filled):
     subject = DATASETS["demo"].open("subj01", filled)
     at = learn(filled, show="true", picture="7", at="rh 12")
-    assert f"answered **{subject.responses['rh'][6, 12]:+.2f}** to image 7" in told(at)
+    assert f"answered **{signed(subject.responses['rh'][6, 12])}** to image 7" in told(at)
     at.slider(key="picture").set_value(9).run()
-    assert f"answered **{subject.responses['rh'][8, 12]:+.2f}** to image 9" in told(at)
+    assert f"answered **{signed(subject.responses['rh'][8, 12])}** to image 9" in told(at)
 
 
 @pytest.mark.parametrize("text", ["lh", "lh x", "xh 3", "lh 99999"])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
 
 import numpy as np
 import streamlit as st
@@ -81,21 +80,3 @@ def features(spec: FitSpec) -> np.ndarray:
 def categories() -> np.ndarray:
     """Share of each category in each image, (n_stimuli, 6) float32 in 0 … 1, known from the simulation."""
     return np.stack([subject().labels[name] for name in CATEGORIES], axis=1).astype(np.float32)
-
-
-def plain(value: float, digits: int = 2) -> str:
-    """Format a number without a minus before 0.
-
-    >>> plain(-0.001)
-    '0.00'
-    """
-    return f"{round(float(value), digits) + 0.0:.{digits}f}"
-
-
-def listed(names: Sequence[str]) -> str:
-    """Join words as ``a, b and c``.
-
-    >>> listed(["V1v", "V2v", "hV4"])
-    'V1v, V2v and hV4'
-    """
-    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)

@@ -13,6 +13,7 @@ from encoding.plots.lessons_encoding import repeats_path
 from pages.parts.learn.exercise import Exercise, highest
 from pages.parts.learn.lesson import Lesson, first_fit, first_plan, lesson_chart, signal_of, source, subject_key
 from pages.parts.shared.start import START
+from pages.parts.shared.wording import number, percent
 
 ROI = "V1v"
 SNRS = ("0.25", "0.5", "0.75", "1", "1.5", "2", "4")  # as the link writes them
@@ -54,8 +55,8 @@ def _summary(ceilings: Ceilings, n: int, snr: float) -> str:
     return (
         f"With {showings}, the signal's share of the variance is {snr:g}² / ({snr:g}² + 1/{n}) = **{ceiling:.2f}**, the noise ceiling; "
         f"its root, **{ceilings.highest[at]:.2f}**, is the highest r there is. The perfect model reaches {ceilings.perfect[at]:.2f}."
-        f"{from_repeats} The fitted model's r of **{r:.2f}** is {share:.0%} of what can be explained (r² / ceiling). A low r may be a poor "
-        "model or a noisy vertex: only the ceiling tells which."
+        f"{from_repeats} The fitted model's r of **{number(r)}** is {percent(share)} of what can be explained (r² / ceiling). A low r may "
+        "be a poor model or a noisy vertex: only the ceiling tells which."
     )
 
 

@@ -13,6 +13,7 @@ from pages.parts.learn.exercise import Exercise, bar
 from pages.parts.learn.lesson import Lesson, lesson_chart, subject_key
 from pages.parts.learn.lessons import _subject
 from pages.parts.shared.start import START
+from pages.parts.shared.wording import number
 
 HOW = (
     "For each vertex the model with the highest r on one half of the test images is chosen. One line is its mean r on that half, the "
@@ -36,15 +37,30 @@ def _show() -> str:
         "choosing_path",
         alt=f"mean r of the best of many models that know nothing, on the images that chose and on others, {count} marked",
         how=HOW,
-        source=f"Simulated noise · {N_VERTICES} vertices · {N_FEATURES} random features a model · {len(fold.test)} test images",
+        source=f"Simulated noise · {N_VERTICES} vertices · {N_FEATURES} random features a model · "
+        f"{len(fold.test) // 2} test images choose, {len(fold.test) - len(fold.test) // 2} do not",
     )
     return (
-        f"The best of **{count}** models that know nothing has r = **{first[chosen]:.2f}** on the images that chose it, and "
-        f"{_subject.plain(second[chosen])} on others. With {COUNTS[-1]} models it would be {first[-1]:.2f}. Every layer, readout, "
-        "parameter and seed that was tried and looked at on test images is such a model.\n\nSo choose on other images than you report: "
-        "by cross-validation within the training images, as penalties are chosen here, or on validation images set aside, as Experiments "
-        "does; and look at the test images once."
+        f"{_best_of(count, first[chosen], second[chosen])}{_of_most(count, first[-1])} Models that people try are alike and know "
+        "something, so their luck is smaller; but every layer, readout, parameter and seed that was looked at on test images adds to "
+        "it.\n\nSo choose on other images than you report: by cross-validation within the training images, as penalties are chosen here, or "
+        "on validation images set aside, as Experiments does; and look at the test images once."
     )
+
+
+def _best_of(count: int, first: float, second: float) -> str:
+    """r of the chosen models on the images that chose and on the others; of one model none is chosen."""
+    if count == 1:
+        return (
+            f"A single model that knows nothing has r = **{number(first)}** on one half of the test images and {number(second)} on the "
+            "other: nothing was chosen, so both are 0 but for chance."
+        )
+    best = f"The best of **{count}** models that know nothing has r = **{number(first)}**"
+    return f"{best} on the images that chose it, {number(second)} on others."
+
+
+def _of_most(count: int, first: float) -> str:
+    return f" Of {COUNTS[-1]} models the best would have {number(first)}." if count < COUNTS[-1] else ""
 
 
 CODE = """\

@@ -15,6 +15,7 @@ from pages.parts.learn.exercise import Exercise, bar
 from pages.parts.learn.lesson import Lesson, lesson_chart, source, subject_key
 from pages.parts.learn.lessons import _subject
 from pages.parts.shared.start import START
+from pages.parts.shared.wording import signed
 
 ROI, N_A = "V1v", 100
 NUMBERS = (5, 10, 20, 50, 80)  # components of model B
@@ -58,11 +59,11 @@ def _show() -> str:
     widths = found.high - found.low
     return (
         f"A has r = {found.r[0]:.3f} [{found.low[0]:.3f}, {found.high[0]:.3f}], B {found.r[1]:.3f} [{found.low[1]:.3f}, "
-        f"{found.high[1]:.3f}]: the intervals {alone}. Their difference is {found.difference:+.3f} [{found.difference_low:+.3f}, "
-        f"{found.difference_high:+.3f}], which {verdict}.\n\nA's interval is {widths[0]:.3f} wide, B's {widths[1]:.3f}, that of the "
-        f"difference {found.difference_high - found.difference_low:.3f}. Overlapping intervals say little about a difference when "
-        "both were tested on the same images: ask for the interval of the difference, as Compare does. And with many regions correct for "
-        "the number of tests."
+        f"{found.high[1]:.3f}]: the intervals {alone}. Their difference is {signed(found.difference, 3)} "
+        f"[{signed(found.difference_low, 3)}, {signed(found.difference_high, 3)}], which {verdict}.\n\nA's interval is {widths[0]:.3f} "
+        f"wide, B's {widths[1]:.3f}, that of the difference {found.difference_high - found.difference_low:.3f}. Overlapping intervals say "
+        "little about a difference when both were tested on the same images: ask for the interval of the difference, as Compare does. And "
+        "with many regions correct for the number of tests."
     )
 
 

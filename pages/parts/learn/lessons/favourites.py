@@ -16,8 +16,10 @@ from pages.parts.learn.exercise import Exercise, bar
 from pages.parts.learn.lesson import Lesson, lesson_chart, source, subject, subject_key
 from pages.parts.learn.lessons import _subject
 from pages.parts.shared.start import START
+from pages.parts.shared.wording import signed, standard_errors
 
 N_SHOWN = 6
+FINE_ROWS = (32, "horizontal")  # the unit that words drive most
 HOW = (
     "Each bar is the mean activation of the unit over the images that mainly show one kind of thing, in standard deviations over all "
     "images; whiskers are 95 % intervals over images. No unit of Gabor energy knows what an image shows."
@@ -41,7 +43,7 @@ def _show() -> str:
     for title, rows in (("Strongest", strongest(activation, N_SHOWN)), ("Weakest", strongest(-activation, N_SHOWN))):
         st.caption(f"{title} of {seen.n_stimuli:,} images")
         for place, row in zip(st.columns(N_SHOWN, gap="small"), rows, strict=True):
-            place.image(seen.stimuli[int(row)], caption=f"{activation[row]:+.1f}", alt=seen.stimuli.names[row], output_format="JPEG")
+            place.image(seen.stimuli[int(row)], caption=signed(activation[row], 1), alt=seen.stimuli.names[row], output_format="JPEG")
     lesson_chart(
         kinds(by_kind.names, by_kind.means, by_kind.errors, height=200),
         "favourites_kinds",
@@ -49,16 +51,22 @@ def _show() -> str:
         how=HOW,
         source=source(f"Gabor energy, {direction}, {frequency} cycles per image"),
     )
-    order = np.argsort(-by_kind.means)
-    best, second = (by_kind.names[i] for i in order[:2])
+    best, second = (by_kind.names[i] for i in np.argsort(-by_kind.means)[:2])
     favourites = [str(seen.labels["category"][row]) for row in strongest(activation, N_SHOWN)]
     return (
         f"This unit adds up the energy of {direction} bars at {frequency} cycles per image. Its mean is "
-        f"highest for **{best}** ({by_kind.means[order[0]]:+.2f}), {by_kind.spread:.1f} standard errors above {second}; "
-        f"{favourites.count(best)} of its {N_SHOWN} strongest images show {best}. At 32 cycles, horizontal, *words* lead by far: rows "
-        "of letters are fine horizontal edges. Favourite images suggest what a unit measures; to show it, change that alone in an image, "
-        "or use images in which it and the kind of thing come apart, such as checkerboards."
+        f"highest for **{best}** ({signed(by_kind.means.max())}), {standard_errors(by_kind.spread)} above {second}; "
+        f"{favourites.count(best)} of its {N_SHOWN} strongest images show {best}. {_letters(frequency, direction, best)}Favourite images "
+        "suggest what a unit measures; to show it, change that alone in an image, or use images in which it and the kind of thing come "
+        "apart, such as checkerboards."
     )
+
+
+def _letters(frequency: int, direction: str, best: str) -> str:
+    """Why words lead where they do; of another unit, where to look for it."""
+    if (frequency, direction) != FINE_ROWS:
+        return f"Try {FINE_ROWS[0]} cycles, {FINE_ROWS[1]}: rows of letters are fine horizontal edges. "
+    return "Rows of letters are fine horizontal edges. " if best == "words" else ""
 
 
 CODE = """\

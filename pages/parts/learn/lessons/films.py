@@ -11,11 +11,12 @@ from encoding.lessons.films import N_FRESH, N_RUNS, N_SAMPLES, N_SIMULATIONS, WA
 from encoding.plots import lessons_comparison as figures
 from pages.parts.learn.exercise import Exercise, bar
 from pages.parts.learn.lesson import Lesson, lesson_chart
-from pages.parts.learn.lessons import _subject
 from pages.parts.shared.start import START
+from pages.parts.shared.wording import number, percent
 
 KEY = "films_slow"
 FIRST_SLOW, CEILING = 12, 0.2
+NEXT_TO_NOTHING = 0.05  # r of noise, and the share of r that is lost
 NOISE, SIGNAL = "Noise: nothing to do with the film", f"A fifth of the variance follows the film (r up to {np.sqrt(CEILING):.2f})"
 LABELS = ("shuffled<br>samples", "whole runs<br>left out", "films that<br>came later")
 HOW = (
@@ -43,15 +44,29 @@ def _show() -> str:
     )
     noise, real = (dict(zip(WAYS, series[name].mean(0), strict=True)) for name in (NOISE, SIGNAL))
     shuffled, whole, later = WAYS
-    share = 1 - real[later] / real[shuffled]
     return (
-        f"With features that last {slow} s, a model of **noise** has r = **{noise[shuffled]:.2f}** on shuffled samples, where a test "
-        f"sample lies between trained ones: features tell which moment it is, and neighbours tell what the noise was. On whole runs "
-        f"left out it has {_subject.plain(noise[whole])}, on films that came later {_subject.plain(noise[later])}.\n\nWhere vertices do "
-        f"follow the film, shuffled samples give {real[shuffled]:.2f}, whole runs {real[whole]:.2f} and later films {real[later]:.2f}: "
-        f"**{share:.0%} of the shuffled r is not there** when a new film begins. Leave out whole runs, in the choice of penalties too; "
-        "here data that say what their runs are never do otherwise, and a single run is cut into stretches with a gap."
+        f"With features that last {slow} s, a model of **noise** has r = **{number(noise[shuffled])}** on shuffled samples, "
+        f"{_why(noise[shuffled])}. On whole runs left out it has {number(noise[whole])}, on films that came later "
+        f"{number(noise[later])}.\n\nWhere vertices do follow the film, shuffled samples give {number(real[shuffled])}, whole runs "
+        f"{number(real[whole])} and later films {number(real[later])}: {_inflated(real[shuffled], real[later])}. Leave out whole runs, in "
+        "the choice of penalties too; here data that say what their runs are never do otherwise, and a single run is cut into stretches "
+        "with a gap."
     )
+
+
+def _why(r: float) -> str:
+    """Why noise is predicted on shuffled samples, or is not."""
+    if r < NEXT_TO_NOTHING:
+        return "as features that change so fast tell little of the moment"
+    return "where a test sample lies between trained ones: features tell which moment it is, and neighbours tell what the noise was"
+
+
+def _inflated(shuffled: float, later: float) -> str:
+    """How much of r on shuffled samples is gone on a new film."""
+    share = 1 - later / shuffled
+    if share < NEXT_TO_NOTHING:
+        return "shuffling makes next to no difference with features so fast"
+    return f"**{percent(share)} of the shuffled r is not there** when a new film begins"
 
 
 CODE = """\

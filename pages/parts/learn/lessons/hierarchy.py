@@ -14,6 +14,7 @@ from pages.parts.learn.exercise import Exercise, bar
 from pages.parts.learn.lesson import Lesson, lesson_brain, lesson_chart, source, subject, subject_key
 from pages.parts.learn.lessons import _subject
 from pages.parts.shared.start import START
+from pages.parts.shared.wording import listed, number, percent
 
 KEY = "hierarchy_layer"
 MEANINGS = {"pixels": "the colours of the image itself", "energy": "Gabor energy: edges", "categories": "what is in the image"}
@@ -85,13 +86,13 @@ def _summary(layer: str, scores: dict[str, np.ndarray]) -> str:
     best = best_layers(np.array(list(scores.values())))
     won = {each: [name for name, winner in zip(names, best, strict=True) if LAYERS[winner] == each] for each in LAYERS}
     here = dict(zip(names, scores[layer], strict=True))
-    wins = " ".join(f"*{each}* wins in {_subject.listed(won[each])}." for each in LAYERS if won[each])
+    wins = " ".join(f"*{each}* wins in {listed(won[each])}." for each in LAYERS if won[each])
     index = hierarchy_index(best, list(SIMULATED_STAGES.values()))
     return (
-        f"**{layer}** ({MEANINGS[layer]}) reaches {here['V1v']:.0%} of the highest possible r in V1v, {here['hV4']:.0%} in hV4 and "
-        f"{here['FFA-1']:.0%} in FFA-1. {wins} The **hierarchy index**, the rank correlation of a region's best layer with its stage in "
-        f"the cortex, is **{index:.2f}**.\n\n{REMARKS[layer]} The truth is known here: this subject's early areas were made to answer to "
-        "Gabor energy in a small part of the image, its category areas to what is shown, hV4 to some of both."
+        f"**{layer}** ({MEANINGS[layer]}) reaches {percent(here['V1v'])} of the highest possible r in V1v, {percent(here['hV4'])} in hV4 "
+        f"and {percent(here['FFA-1'])} in FFA-1. {wins} The **hierarchy index**, the rank correlation of a region's best layer with its "
+        f"stage in the cortex, is **{number(index)}**.\n\n{REMARKS[layer]} The truth is known here: this subject's early areas were made "
+        "to answer to Gabor energy in a small part of the image, its category areas to what is shown, hV4 to some of both."
     )
 
 

@@ -13,6 +13,7 @@ from pages.parts.learn.exercise import Exercise, bar
 from pages.parts.learn.lesson import Lesson, fit_source, lesson_chart, subject_key
 from pages.parts.learn.lessons import _subject
 from pages.parts.shared.start import START
+from pages.parts.shared.wording import number, signed
 
 REGIONS = ("V1v", "hV4", "PPA", "FFA-1")
 HOW = (
@@ -45,10 +46,10 @@ def _show() -> str:
     )
     gain = test[-1] - test[-2] if len(sizes) > 1 else 0.0
     return (
-        f"With {n:,} images r is {train[chosen]:.2f} on the images that trained and **{test[chosen]:.2f}** on new ones. The lines close "
-        f"in on each other: with all {sizes[-1]:,} images they are {train[-1]:.2f} and {test[-1]:.2f}, where noise allows {highest:.2f}. "
-        f"The last step added {gain:+.3f}. **While the lower line climbs, more images help; where it is flat, another model may.** What is "
-        "left between the flat line and the ceiling is what this model's features cannot say."
+        f"With {n:,} images r is {train[chosen]:.2f} on the images that trained and **{number(test[chosen])}** on new ones. The lines "
+        f"close in on each other: with all {sizes[-1]:,} images they are {train[-1]:.2f} and {test[-1]:.2f}, where noise allows "
+        f"{highest:.2f}. The last step added {signed(gain, 3)}. **While the lower line climbs, more images help; where it is flat, another "
+        "model may.** What is left between the flat line and the ceiling is what this model's features cannot say."
     )
 
 

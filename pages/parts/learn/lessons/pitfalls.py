@@ -14,8 +14,8 @@ from encoding.plots import lessons_comparison as figures
 from pages.parts.learn.exercise import Exercise, bar
 from pages.parts.learn.lesson import Lesson, lesson_chart, source, subject_key
 from pages.parts.learn.lessons import _subject
-from pages.parts.learn.wording import percent
 from pages.parts.shared.start import START
+from pages.parts.shared.wording import number, percent, signed
 
 KEY = "pitfalls_which"
 LEAKAGE, CIRCLE, MANY = "leakage", "circular selection", "many comparisons"
@@ -87,12 +87,12 @@ def _leakage() -> str:
     return (
         f"For each vertex choose {N_CHOSEN} of {_subject.features(START).shape[1]:,} features by their correlation with it, and let the "
         f"test images help to choose: **noise is “predicted” with r = {noise[chosen]:.2f}**, though weights were learned on training "
-        f"images alone. Chosen on training images: {_subject.plain(noise[chosen_honestly])}. In V1v the leak lifts "
+        f"images alone. Chosen on training images: {number(noise[chosen_honestly])}. In V1v the leak lifts "
         f"{real[chosen_honestly]:.2f} to {real[chosen]:.2f}, which nobody would find suspicious. Choosing alpha on the test images adds "
         f"{alpha[0]:.2f} to noise and {alpha[1]:.2f} to V1v.\n\n"
         f"A scaler and PCA that see the test images, but no responses to them, change next to nothing: "
-        f"{blind[0]:+.3f} and {blind[1]:+.3f} here. What leaks is knowledge of the test **responses**. Still fit every step on training "
-        "images alone, as Explore does: a step that is harmless today is supervised tomorrow. (Features chosen on "
+        f"{signed(blind[0], 3)} and {signed(blind[1], 3)} here. What leaks is knowledge of the test **responses**. Still fit every step on "
+        "training images alone, as Explore does: a step that is harmless today is supervised tomorrow. (Features chosen on "
         f"training images reach {real[chosen_honestly]:.2f} in V1v and all components {real['honest']:.2f}: no leak, but a better model.)"
     )
 
@@ -111,7 +111,7 @@ def _circle() -> str:
     own, other = (values[real.chosen].mean() for values in (real.first, real.second))
     return (
         f"{len(noise.first):,} vertices of pure noise were fitted, and the {N_BEST} with the highest r on one half of the test images "
-        f"chosen. On that half their mean r is **{first:.2f}**; on the other it is **{_subject.plain(second)}**. Nothing was predicted: of "
+        f"chosen. On that half their mean r is **{first:.2f}**; on the other it is **{number(second)}**. Nothing was predicted: of "
         "many vertices some are lucky, and choosing by the score collects the luck.\n\nWith the subject's own responses, where there is "
         f"signal, the best {N_BEST} have {own:.2f} on the half that chose and {other:.2f} on the other: less luck, but some. Choose "
         "vertices by something else (an ROI, the noise ceiling), or on other images than those reported (Kriegeskorte et al. 2009)."

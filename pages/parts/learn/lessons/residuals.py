@@ -14,6 +14,7 @@ from pages.parts.learn.exercise import Exercise, bar
 from pages.parts.learn.lesson import Lesson, lesson_chart, source, subject, subject_key
 from pages.parts.learn.lessons import _subject
 from pages.parts.shared.start import START
+from pages.parts.shared.wording import number, percent, signed
 
 KEY = "residuals_features"
 LINEAR, SQUARED = "as they are", "with the square"
@@ -61,7 +62,7 @@ def _show() -> str:
     worst = failures(residual, N_SHOWN)
     st.caption("The images that it fails on most, the worst first: measured, and what was predicted")
     for place, i in zip(st.columns(N_SHOWN, gap="small"), worst, strict=True):
-        caption = f"{fitted['measured'][i]:+.1f}, {fitted['predicted'][i]:+.1f}"
+        caption = f"{signed(fitted['measured'][i], 1)}, {signed(fitted['predicted'][i], 1)}"
         place.image(subject().stimuli[int(test[i])], caption=caption, alt=f"test image {names[int(i)]}", output_format="JPEG")
     return _summary(features, fitted, residual, worst)
 
@@ -73,16 +74,26 @@ def _summary(features: str, fitted: dict[str, np.ndarray], residual: np.ndarray,
     p = "p < .001" if bend.p < 0.001 else f"p = {bend.p:.2f}"
     among = f"{dark} of the {len(worst)} worst are among the darkest fifth of the test images"
     texts = {
-        LINEAR: f"Very dark images bring more than a straight line can say, others less: {among}. r alone had not told this.",
+        LINEAR: f"{_shape(fitted['predicted'], residual)}: {among}. r alone had not told this.",
         SQUARED: f"The bend is gone, and the failures have nothing in common any more: {among}. What is left is noise.",
     }
     return (
-        f"Features {features}: r = **{r:.2f}**, where the response without its noise has {perfect:.2f}. A parabola explains "
-        f"**{bend.share:.0%}** of the residuals' variance ({p} for its bend). {texts[features]}\n\nThe vertex was planted: it answers to "
-        f"how dark an image is (the first component of its pixels) plus {BEND:g} times the square of that, with noise drawn by code. The "
-        f"model sees the first {N_FEATURES} components, so only the square is missing. The link opens these features; a click on any "
+        f"Features {features}: r = **{number(r)}**, where the response without its noise has {number(perfect)}. A parabola explains "
+        f"**{percent(bend.share)}** of the residuals' variance ({p} for its bend). {texts[features]}\n\nThe vertex was planted: it answers "
+        f"to how dark an image is (the first component of its pixels) plus {BEND:g} times the square of that, with noise drawn by code. "
+        f"The model sees the first {N_FEATURES} components, so only the square is missing. The link opens these features; a click on any "
         "vertex there shows its residuals."
     )
+
+
+def _shape(predicted: np.ndarray, residual: np.ndarray) -> str:
+    """Mean residuals of the tenths predicted lowest and highest, the brightest and darkest images, and of the fifth in the middle."""
+    tenth, n = max(1, len(residual) // 10), len(residual)
+    ordered = residual[np.argsort(predicted)]
+    bright, middle, dark = ordered[:tenth].mean(), ordered[n // 2 - tenth : n // 2 + tenth].mean(), ordered[-tenth:].mean()
+    ends = "The darkest images and the brightest bring" if bright > 0 else "The darkest images bring"
+    also = f" and {signed(bright)}" if bright > 0 else ""
+    return f"{ends} more than a straight line can say ({signed(dark)}{also} on average), those in the middle less ({signed(middle)})"
 
 
 CODE = """\

@@ -16,6 +16,7 @@ from pages.parts.learn.lesson import Lesson, lesson_brain, lesson_chart, source,
 from pages.parts.shared.brain_component import Selection, clicked
 from pages.parts.shared.start import START
 from pages.parts.shared.text import plain
+from pages.parts.shared.wording import percent, signed
 
 REGION = "FFA-1"  # whose most reliable vertex is looked at before one is clicked
 FIRST_IMAGE = 1
@@ -106,10 +107,10 @@ def _written(vertex: Selection) -> str:
 def _summary(answered: Answer, image: int, label: str) -> str:
     side = "more" if answered.measured > 0 else "less"
     return (
-        f"Vertex {label} answered **{answered.measured:+.2f}** to image {image + 1}: {side} than to the average image, and more than to "
-        f"{answered.weaker:.0%} of all images. As this subject is simulated, we know what is in that number: **{answered.signal:+.2f}** is "
-        f"its answer to the image, **{answered.noise:+.2f}** is noise that another showing would not repeat. "
-        "Move the slider to show another image to the whole cortex; click the brain to listen to another vertex."
+        f"Vertex {label} answered **{signed(answered.measured)}** to image {image + 1}: {side} than to the average image, and more than to "
+        f"{percent(answered.weaker)} of all images. As this subject is simulated, we know what is in that number: "
+        f"**{signed(answered.signal)}** is its answer to the image, **{signed(answered.noise)}** is noise that another showing would not "
+        "repeat. Move the slider to show another image to the whole cortex; click the brain to listen to another vertex."
     )
 
 

@@ -16,9 +16,9 @@ from encoding.lessons.rois import responses_of
 from encoding.plots.lessons_encoding import alpha_path, weight_bars
 from pages.parts.learn.exercise import Exercise, bar
 from pages.parts.learn.lesson import Lesson, first_plan, fit_source, lesson_chart, subject_key
-from pages.parts.learn.wording import number, percent
 from pages.parts.shared.server_state import store
 from pages.parts.shared.start import START
+from pages.parts.shared.wording import number, percent
 
 ROI = "V1v"
 N_TRAIN = 100  # so few images, and as many components, that least squares fits every one of them

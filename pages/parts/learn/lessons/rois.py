@@ -14,9 +14,9 @@ from encoding.plots.brain.brain_map import BrainMap
 from encoding.plots.lessons_encoding import kinds
 from pages.parts.learn.exercise import Exercise, highest
 from pages.parts.learn.lesson import Lesson, lesson_brain, lesson_chart, source, subject, subject_key
-from pages.parts.learn.wording import counted, signed, standard_errors
 from pages.parts.shared.glossary import explain
 from pages.parts.shared.start import START
+from pages.parts.shared.wording import counted, signed, standard_errors
 
 FIRST = "V1v"
 VIEWS = {"medial": ("V1v", "V1d", "V2v", "V2d", "RSC"), "lateral": ("EBA", "OFA", "OPA", "V3d", "midlateral", "lateral")}  # else below

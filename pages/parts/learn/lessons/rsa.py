@@ -12,6 +12,7 @@ from encoding.plots import lessons_comparison as figures
 from pages.parts.learn.exercise import Exercise, highest
 from pages.parts.learn.lesson import Lesson, lesson_chart, source, subject, subject_key
 from pages.parts.learn.lessons import _subject
+from pages.parts.shared.wording import number
 
 KEY = "rsa_factor"
 REGION = "ventral"
@@ -59,9 +60,9 @@ def _summary(factor: float, scores: dict[float, Both]) -> str:
     now, plain = scores[factor], scores[1]
     r = f"the encoding model's mean r **{now.encoding:.3f}**"
     text = (
-        f"With the features as they are, RSA is **{now.rsa:.2f}** and {r}. Move the slider."
+        f"With the features as they are, RSA is **{number(now.rsa)}** and {r}. Move the slider."
         if factor == 1
-        else f"With “{FEATURE}” times {factor}, RSA is **{now.rsa:.2f}** (from {plain.rsa:.2f}) and {r} (from {plain.encoding:.3f})."
+        else f"With “{FEATURE}” times {factor}, RSA is **{number(now.rsa)}** (from {number(plain.rsa)}), {r} (from {plain.encoding:.3f})."
     )
     return (
         f"{text} RSA takes distances as they come, so a feature on a large scale decides them: all that matters to the model then is "

@@ -13,8 +13,8 @@ from encoding.plots import lessons_comparison as figures
 from pages.parts.learn.exercise import Exercise, bar
 from pages.parts.learn.lesson import Lesson, lesson_chart, source, subject_key
 from pages.parts.learn.lessons import _subject
-from pages.parts.learn.wording import number
 from pages.parts.shared.start import START
+from pages.parts.shared.wording import number
 
 KEY = "sharing_overlap"
 START_OVERLAP = 0.6

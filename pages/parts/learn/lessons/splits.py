@@ -13,6 +13,7 @@ from pages.parts.learn.exercise import Exercise, bar
 from pages.parts.learn.lesson import Lesson, lesson_chart, source, subject_key
 from pages.parts.learn.lessons import _subject
 from pages.parts.shared.start import START
+from pages.parts.shared.wording import number
 
 LUCK, REPEATS = "one split or many", "repeats of an image"
 ROI, N_SHARE, N_IMAGES = "V1v", 4, 100  # every fourth vertex; images that are shown repeatedly
@@ -53,8 +54,8 @@ def _show_luck() -> str:
     return (
         f"The same model on the same data, with {len(single)} seeds of one hold-out of a tenth of the images: r runs from "
         f"**{single.min():.3f} to {single.max():.3f}**. Over five folds, each image tested once, from {many.min():.3f} "
-        f"to {many.max():.3f}. So a difference of {np.ptp(single) / 2:.3f} between two models that were tested on different images may be "
-        "luck. Compare models on the same split; report several folds, or the interval over test images."
+        f"to {many.max():.3f}. Two models that were tested on different images may so differ by up to {np.ptp(single):.3f} by luck alone. "
+        "Compare models on the same split; report several folds, or the interval over test images."
     )
 
 
@@ -69,9 +70,9 @@ def _show_repeats() -> str:
         source=source("responses drawn by code", f"{N_IMAGES} images, each shown {N_REPEATS} times"),
     )
     return (
-        f"{N_IMAGES} images are shown {N_REPEATS} times. With single showings split at random r is **{apart:.2f}**, though nothing about a "
-        f"new image can be predicted here: the model knows each image from its other showings. With all showings of an image on one side r "
-        f"is {_subject.plain(together)}. Here rows of one stimulus always stay together, in the choice of penalties too."
+        f"{N_IMAGES} images are shown {N_REPEATS} times. With single showings split at random r is **{number(apart)}**, though nothing "
+        f"about a new image can be predicted here: the model knows each image from its other showings. With all showings of an image on "
+        f"one side r is {number(together)}. Here rows of one stimulus always stay together, in the choice of penalties too."
     )
 
 

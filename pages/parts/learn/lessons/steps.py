@@ -17,6 +17,7 @@ from pages.parts.learn.lesson import Lesson, first_fit, first_plan, fit_source, 
 from pages.parts.learn.lessons import _subject
 from pages.parts.shared.server_state import store
 from pages.parts.shared.start import START
+from pages.parts.shared.wording import counted, number, percent
 
 ROI = "V1v"
 NUMBERS = (1, 2, 5, 10, 20, 50, 100)
@@ -56,8 +57,8 @@ def _three(n: int, n_features: int, n_train: int, chosen: int, steps: Steps) -> 
         st.image([seen, energy], width=SHOWN_WIDTH, alt=["an image", "its Gabor energy: bright where edges are strong"])
     with second:
         st.markdown(
-            f"**2. Components**  \n{n} of them, the directions in which {n_train} training images differ most: "
-            f"**{steps.explained[chosen]:.0%}** of the variance. The first, by place:"
+            f"**2. Components**  \n{'One, the direction' if n == 1 else f'{n} of them, the directions'} in which {n_train} training images "
+            f"differ most: **{percent(steps.explained[chosen])}** of the variance. The first, by place:"
         )
         st.image(
             _images(subject_key())[2],
@@ -65,8 +66,8 @@ def _three(n: int, n_features: int, n_train: int, chosen: int, steps: Steps) -> 
             alt="weights of the first component: light where it counts edges for, dark against",
         )
     third.markdown(
-        f"**3. Regression**  \n{n} weights for each vertex of {ROI}, by ridge. On {subject().n_stimuli - n_train} new images "
-        f"r = **{steps.test[chosen]:.2f}**."
+        f"**3. Regression**  \n{counted(n, 'weight')} for each vertex of {ROI}, by ridge. On {subject().n_stimuli - n_train} new images "
+        f"r = **{number(steps.test[chosen])}**."
     )
 
 
@@ -105,10 +106,10 @@ def _summary(steps: Steps, chosen: int, n_features: int) -> str:
     gap = steps.train[chosen] - steps.test[chosen]
     gap = f"(here {gap:.2f})" if gap > 0.005 else "(here there is none yet)"
     return (
-        f"{n_features:,} features became **{n}** component{'s' * (n > 1)}, which keep {steps.explained[chosen]:.0%} of their variance. "
-        f"Ridge found a weight for each. On training images r is {steps.train[chosen]:.2f}, on new ones **{steps.test[chosen]:.2f}**; "
-        f"{ahead}. The first components are worth most. As the number grows, the gap between training and test does too {gap}: "
-        "the model starts to learn the training images' noise."
+        f"{n_features:,} features became **{n}** {'component, which keeps' if n == 1 else 'components, which keep'} "
+        f"{percent(steps.explained[chosen])} of their variance. Ridge found a weight for {'it' if n == 1 else 'each'}. On training images "
+        f"r is {steps.train[chosen]:.2f}, on new ones **{steps.test[chosen]:.2f}**; {ahead}. The first components are worth most. As the "
+        f"number grows, the gap between training and test does too {gap}: the model starts to learn the training images' noise."
     )
 
 

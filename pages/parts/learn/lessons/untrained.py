@@ -13,6 +13,7 @@ from pages.parts.learn.exercise import Exercise, highest
 from pages.parts.learn.lesson import Lesson, lesson_chart, source, subject_key
 from pages.parts.learn.lessons import _subject
 from pages.parts.shared.start import START
+from pages.parts.shared.wording import number, signed
 
 REGIONS = ("V1v", "hV4", "PPA", "FFA-1")
 TUNED, RANDOM = "Gabor energy (tuned to edges)", "Random weights"
@@ -46,17 +47,22 @@ def _show() -> str:
         source=source("random weights drawn by code", "ridge"),
     )
     random, tuned = (dict(zip(REGIONS, scores[name].mean(0), strict=True)) for name in (RANDOM, TUNED))
-    wider = _scores(subject_key(), WIDTHS[-1])[RANDOM].mean(0)[0]
+    widest = WIDTHS[-1]
+    wider = f" With {widest} random units V1v has {number(_scores(subject_key(), widest)[RANDOM].mean(0)[0])}." if width < widest else ""
     return (
-        f"{width} units that were never trained predict V1v with r = **{_subject.plain(random['V1v'])}**, PPA with "
-        f"{_subject.plain(random['PPA'])}; features made for edges reach {tuned['V1v']:.2f} and {tuned['PPA']:.2f}. With {WIDTHS[-1]} "
-        f"random units V1v has {_subject.plain(wider)}. So part of a score needs no training: pixels, a non-linearity and enough units do "
-        f"it. **Only what goes beyond the control speaks for the features**: {tuned['V1v'] - random['V1v']:+.2f} in V1v, "
-        f"{tuned['PPA'] - random['PPA']:+.2f} in PPA.\n\n"
-        "Fit the untrained network of the same "
+        f"{width} units that were never trained predict V1v with r = **{number(random['V1v'])}**, PPA with {number(random['PPA'])}; "
+        f"features made for edges reach {number(tuned['V1v'])} and {number(tuned['PPA'])}.{wider} So part of a score needs no training: "
+        f"pixels, a non-linearity and enough units do it. **Only what goes beyond the control speaks for the features**: "
+        f"{signed(tuned['V1v'] - random['V1v'])} in V1v, {signed(tuned['PPA'] - random['PPA'])} in "
+        f"PPA.{_places(random['PPA'], tuned['PPA'])}\n\nFit the untrained network of the same "
         "architecture, layer, pooling and number of components before saying that what a network has *learned* resembles the brain; with "
         "several seeds, as one draw may be lucky. The link opens untrained AlexNet."
     )
+
+
+def _places(random: float, tuned: float) -> str:
+    """Why random weights may be ahead in a place area."""
+    return " There the random units are ahead: they see colours, and Gabor energy does not." if random > tuned else ""
 
 
 CODE = """\
@@ -80,12 +86,13 @@ LESSON = Lesson(
         "A trained network predicts visual cortex. Is that because of what it has **learned**? Its architecture filters, rectifies and "
         "pools images before any training, with **random weights**. The same network untrained is the control."
     ),
-    question="A layer of units with random weights looks at the pixels. What will it predict of visual cortex?",
-    answers=("Nothing: it has learned nothing", "Something, in early and in other areas", "As much as features made for edges"),
+    question="A layer of units with random weights looks at the pixels. How well will it predict V1, beside features made for edges?",
+    answers=("Not at all: it has learned nothing", "In part, but not as well", "As well as they do"),
     right=1,
     because=(
         "Random combinations of pixels, rectified, keep what is in the image, and ridge learns to read it. Features that suit a region "
-        "predict it better with fewer units."
+        "predict it better with fewer units, as edges do V1. Where colours count, as in place areas, random units on the pixels may do as "
+        "well."
     ),
     show=_show,
     explore_spec=lambda: FitSpec(backbone="torchvision/alexnet", weights="random:0", layers=("features.9",)),

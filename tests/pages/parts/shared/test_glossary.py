@@ -33,8 +33,8 @@ def test_an_unknown_word_gets_the_nearest():
 
 @pytest.mark.parametrize(
     "word",
-    ["Gabor energy", "simple and complex cell", "p", "q", "confidence interval", "permutation test", "circular selection", "hierarchy index",
-     "variance partitioning", "CKA", "noise ceiling", "highest r", "cross-validation"],
+    ["Gabor energy", "simple and complex cell", "p", "q", "confidence interval", "permutation test", "circular selection",
+     "hierarchy index", "variance partitioning", "CKA", "noise ceiling", "highest r", "cross-validation"],
 )  # fmt: skip
 def test_words_of_the_lessons_are_explained(word):
     assert 40 < len(explain(word)) < 260

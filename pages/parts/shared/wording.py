@@ -1,4 +1,4 @@
-"""Numbers and plurals in the texts of lessons: a true minus, no minus before 0, no share that is rounded to nothing."""
+"""Numbers, plurals and lists in texts: a true minus, no minus before 0, no share that is rounded to nothing."""
 
 from __future__ import annotations
 
