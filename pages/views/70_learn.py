@@ -60,6 +60,8 @@ def teach(lesson: Lesson) -> None:
             happened, _, behind = lesson.show().partition("\n\n")
             if behind:
                 st.markdown(behind)
+        elif answered is not None:
+            st.info("Your answer is kept. **Show me** brings back what there is to see and move.")
         else:
             st.info("What would you expect? Answer the question, or press **Show me**: then there is something to move here.")
     with words:

@@ -17,6 +17,7 @@ from pages.parts.shared.cards import card_style
 from pages.parts.shared.link_notes import expect, note, taken
 from pages.parts.shared.linked import write_link
 from pages.parts.shared.text import plain
+from pages.parts.shared.wording import listed
 
 BY_NAME = {lesson.name: lesson for lesson in LESSONS}
 NAMES = list(BY_NAME)
@@ -24,6 +25,8 @@ ROUTES = {  # title of a route to its lessons
     "90 minutes": ("response", "steps", "ridge", "ceiling", "hierarchy", "pitfalls"),
     "Half a day": tuple(NAMES),
 }
+EVERY_LESSON = "Half a day"
+ROUTE, CHOSEN_ROUTE = "route", "_course_route"  # in the link, and in the session where no course is shown
 FIRST_LESSON = {"show", "picture", "at"}  # parameters of links to the first lesson, which did not name it
 GONE_TO = "_lesson_gone_to"  # in the session: what a button named since the last run
 N_COLUMNS = 3
@@ -94,7 +97,7 @@ def chosen_lesson() -> Lesson | None:
 
 def expect_link(lesson: Lesson | None) -> None:
     """Name the parameters of the page's link, and say which of its lessons do not exist."""
-    expect(("lesson", "show", DONE, SOLVED, "route", "projector", "class", "teacher", *(lesson.controls if lesson else ())))
+    expect(("lesson", "show", DONE, SOLVED, ROUTE, "projector", "class", "teacher", *(lesson.controls if lesson else ())))
     for name in (DONE, SOLVED):
         strange = [each for each in st.query_params.get(name, "").split(",") if each and each not in BY_NAME]
         if strange:
@@ -120,14 +123,18 @@ def course_page() -> None:
     title, switch = st.columns([6, 1], vertical_alignment="center")
     title.header("Learn", anchor=False)
     projector_control(switch)
-    minutes = sum(lesson.minutes for lesson in LESSONS)
-    st.markdown(
-        f"{SIMULATED} {len(LESSONS)} lessons of one screen each, on a subject whose truth is known. Each asks you to predict first, and "
-        f"ends in Explore. Answered: **{len(answered)} of {len(LESSONS)}**; this browser and the link of this page remember it. All of "
-        f"them take about {minutes / 60:.0f} hours."
+    about = st.container()
+    route = st.segmented_control(
+        "Route", list(ROUTES), key=ROUTE, bind="query-params", default=EVERY_LESSON, required=True, persist_state="session"
     )
-    route = st.segmented_control("Route", list(ROUTES), key="route", bind="query-params", default="Half a day", required=True)
+    st.session_state[CHOSEN_ROUTE] = route
     on_route = [name for name in ROUTES[route] if name in BY_NAME]
+    with about:
+        st.markdown(
+            f"{SIMULATED} {len(LESSONS)} lessons of one screen each, on a subject whose truth is known. Each asks you to predict first, "
+            f"and ends with its settings in Explore{_elsewhere()} and an exercise there. Answered: **{len(answered)} of {len(LESSONS)}**; "
+            f"this browser and the link of this page remember it. {_duration(on_route)}"
+        )
     following = next((name for name in on_route if name not in answered), on_route[0])
     st.button(
         f"{'Begin' if not answered else 'Go on'} with lesson {NAMES.index(following) + 1}: {BY_NAME[following].title}",
@@ -157,6 +164,25 @@ def course_page() -> None:
                 _card(BY_NAME[name], name in answered)
 
 
+def _elsewhere() -> str:
+    """Which lessons lead to another page than Explore."""
+    layers = [f"lesson {lesson.place}" for lesson in LESSONS if lesson.networks]
+    return f" (of {listed(layers)}, in Layers)" if layers else ""
+
+
+def _duration(on_route: Sequence[str]) -> str:
+    """How long the lessons of a route take a class."""
+    minutes = sum(BY_NAME[name].minutes for name in on_route)
+    which = "All of them" if len(on_route) == len(LESSONS) else f"The {len(on_route)} of this route"
+    return f"{which} take about {f'{minutes / 60:.0f} hours' if minutes > 100 else f'{minutes} minutes'}."
+
+
+def _way(name: str) -> Sequence[str]:
+    """The lessons before and after this one are those of the route that was chosen, where it is on it; else those of the whole course."""
+    route = ROUTES.get(st.session_state.get(CHOSEN_ROUTE) or st.query_params.get(ROUTE, ""), NAMES)
+    return [each for each in route if each in BY_NAME] if name in route else NAMES
+
+
 def _handout(lessons: Sequence[Lesson], answers: bool) -> bytes:
     from pages.parts.learn.handout import handout  # here, as its library takes half a second to import
 
@@ -173,14 +199,16 @@ def _card(lesson: Lesson, answered: bool) -> None:
 
 
 def lesson_header(lesson: Lesson) -> None:
-    """Show the lesson's title and the ways to the course and to its neighbours; arrow keys go, too."""
+    """Show the lesson's title and the ways to the course and to its neighbours on the route; arrow keys go, too."""
     place = NAMES.index(lesson.name)
     with st.container(key="lesson_head"):
         course, title, switch, before, after = st.columns([3, 16, 5, 5, 5], vertical_alignment="center", gap="small")
     course.button("Course", key="course", width="stretch", on_click=go, args=(None,))
     title.subheader(f"{place + 1}. {lesson.title}", anchor=False)
     projector_control(switch)
-    neighbours = [NAMES[other] if 0 <= other < len(NAMES) else None for other in (place - 1, place + 1)]
+    way = _way(lesson.name)
+    here = way.index(lesson.name)
+    neighbours = [way[other] if 0 <= other < len(way) else None for other in (here - 1, here + 1)]
     for where, key, label, name, arrow in zip(
         (before, after), ("previous", "next"), ("Previous", "Next"), neighbours, ("Left", "Right"), strict=True
     ):

@@ -114,6 +114,36 @@ def test_the_course_has_a_card_for_each_lesson_and_routes_that_exist(learn, fill
     assert 60 <= sum(course.BY_NAME[name].minutes for name in course.ROUTES["90 minutes"]) <= 90
 
 
+def test_the_next_lesson_is_that_of_the_route_that_was_begun(learn, filled):
+    route = course.ROUTES["90 minutes"]
+    at = learn(filled)
+    assert any("All of them take about 4 hours" in each.value and "(of lesson 7, in Layers)" in each.value for each in at.markdown)
+    at.segmented_control(key="route").set_value("90 minutes").run()
+    minutes = sum(course.BY_NAME[name].minutes for name in route)
+    assert any(f"The 6 of this route take about {minutes} minutes" in each.value for each in at.markdown)
+    at.button(key="begin").click().run()
+    assert at.query_params["lesson"] == route[0] and at.button(key="previous").disabled
+    for name in route[1:]:
+        at.button(key="next").click().run()
+        assert at.query_params["lesson"] == name and not at.exception
+    assert at.button(key="next").disabled
+    at.button(key="previous").click().run()
+    assert at.query_params["lesson"] == route[-2]
+    at.button(key="course").click().run()
+    assert at.segmented_control(key="route").value == "90 minutes" and not at.warning
+    other = learn(filled, lesson="rois")
+    assert other.button(key="next").click().run().query_params["lesson"] == "fields"
+
+
+def test_what_is_hidden_after_an_answer_is_not_asked_again(learn, filled):
+    at = learn(filled, lesson="ridge")
+    assert "What would you expect?" in at.info[0].value
+    at.radio[0].set_value(course.BY_NAME["ridge"].answers[1]).run()
+    at.toggle(key="show").set_value(False).run()
+    assert at.radio[0].value == course.BY_NAME["ridge"].answers[1] and not charts(at)
+    assert "Your answer is kept" in at.info[0].value and "What would you expect" not in at.info[0].value
+
+
 def test_answers_are_counted_in_the_link_and_the_course_goes_on_after_them(learn, filled):
     at = learn(filled)
     at.button(key="begin").click().run()
