@@ -8,6 +8,7 @@ from functools import partial
 import streamlit as st
 
 from encoding.runtime.registry import unknown
+from pages.parts.learn.exercise import right_answer
 from pages.parts.learn.leaderboard import leaderboard
 from pages.parts.learn.lesson import Lesson
 from pages.parts.learn.lessons import LESSONS
@@ -149,7 +150,8 @@ def course_page() -> None:
     about = "One PDF with a page for each lesson of the route: question, room to write, exercise."
     offered = [(left, "Hand-out (PDF)", False, "handout", about)]
     if not st.session_state.get("_student"):
-        offered.append((right, "Answers (PDF)", True, "answers", "For the lecturer: the right answer to each question, and why."))
+        of_answers = "For the lecturer: the right answers, and why; those of exercises whose fits are here."
+        offered.append((right, "Answers (PDF)", True, "answers", of_answers))
     for place, label, answers, name, help in offered:
         make = partial(_handout, sheets, answers)
         place.download_button(
@@ -186,7 +188,7 @@ def _way(name: str) -> Sequence[str]:
 def _handout(lessons: Sequence[Lesson], answers: bool) -> bytes:
     from pages.parts.learn.handout import handout  # here, as its library takes half a second to import
 
-    return handout(lessons, answers=answers)
+    return handout(lessons, answers=answers, right=right_answer)
 
 
 def _card(lesson: Lesson, answered: bool) -> None:

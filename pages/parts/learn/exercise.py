@@ -44,6 +44,18 @@ class Exercise:
         return abs(float(given) - float(right)) <= allowed + 1e-9
 
 
+def right_answer(exercise: Exercise) -> str | None:
+    """The right answer as text, from the finished fits; None where one is missing or cannot be opened."""
+    try:
+        fits = tuple(find_result(spec) for spec in exercise.specs)
+    except (LookupError, ValueError, OSError):
+        return None
+    if None in fits:
+        return None
+    right = exercise.answer(*fits)
+    return str(right) if exercise.choices else f"{float(right):.3f}"
+
+
 def bar(result: Result, roi: str, column: str = "r_mean") -> float:
     """Height of a region's bar in the left hemisphere; ``column`` is one of :meth:`encoding.fits.score_tables.ScoreTables.rois`."""
     table = result.rois()

@@ -594,6 +594,16 @@ def test_an_exercise_is_checked_against_the_fit_and_counted_in_the_link(learn, f
     assert sum("exercise" in each.value for each in at.caption) == 1
 
 
+def test_the_sheet_of_answers_knows_what_the_fits_say(learn, filled):
+    from pages.parts.learn.exercise import right_answer
+
+    at = learn(filled)  # the Store of the session
+    assert not at.exception
+    assert right_answer(course.BY_NAME["fields"].exercise) == course.BY_NAME["fields"].exercise.answer(fit(FitSpec(), filled))
+    assert float(right_answer(course.BY_NAME["response"].exercise)) > 0.1 and right_answer(course.BY_NAME["ridge"].exercise) is None
+    assert course._handout(LESSONS, True).startswith(b"%PDF")
+
+
 def test_an_exercise_whose_fit_is_not_there_asks_for_it(learn, filled):
     at = learn(filled, lesson="ridge", show="true")
     at.session_state["open_exercise_ridge"] = True

@@ -40,6 +40,25 @@ def test_the_sheet_of_answers_has_those_of_each_lesson():
         assert words(lesson.idea) not in text
 
 
+def test_answers_of_exercises_are_those_of_the_fits_and_a_missing_fit_is_said_to_be():
+    known = {lesson.exercise: f"answer of {lesson.name}" for lesson in LESSONS if lesson.exercise.choices}
+    pdf = read(handout(LESSONS, answers=True, right=known.get))
+    text = words(" ".join(page.extract_text() for page in pdf.pages))
+    assert len(known) > 3 and all(answer in text for answer in known.values())
+    assert text.count("Not known yet") == len(LESSONS) - len(known)
+
+
+def test_no_heading_of_the_answers_is_parted_from_its_answer():
+    pdf = read(handout(LESSONS, answers=True))
+    pages = [words(page.extract_text()) for page in pdf.pages]
+    for lesson in LESSONS:
+        (page,) = (each for each in pages if words(f"{lesson.place}. {lesson.title} {lesson.answers[lesson.right]}") in each)
+        assert words(lesson.because) in page and words(f"Exercise: {lesson.exercise.ask}") in page
+    assert [each.title for each in pdf.outline] == [f"{one.place}. {one.title}" for one in LESSONS]
+    numbers = [pdf.get_destination_page_number(each) for each in pdf.outline]
+    assert all(words(lesson.title) in pages[number] for lesson, number in zip(LESSONS, numbers, strict=True))
+
+
 def test_text_of_a_lesson_is_text_in_letters_that_a_pdf_can_write():
     lesson = replace(LESSONS[0], title="<b>bold</b>", idea="<script>alert(1)</script> and **strong**, γ")
     page = words(read(handout([lesson])).pages[0].extract_text())
