@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from encoding.plots.look import BAND, CEILING, LEFT, LINE, RIGHT, SMALL, STROKE, TEST, TRAIN, level, theme, translucent
+from encoding.plots.look import BAND, CEILING, LEFT, LINE, SMALL, STROKE, TEST, TRAIN, level, theme, translucent
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -214,6 +214,13 @@ def sorted_p(series: Mapping[str, np.ndarray], *, level_p: float = 0.05, height:
     return theme(fig, height=height)
 
 
+LINES = (  # colour, dash and symbol: lines are told apart without colours, too
+    (TEST, "solid", "circle"),
+    (TRAIN, "dash", "square"),
+    (CEILING, "dot", "diamond"),
+)
+
+
 def paths(
     x: Sequence[float], series: Mapping[str, np.ndarray], chosen: int, *, x_title: str, y_title: str, height: int = TALL
 ) -> go.Figure:
@@ -222,15 +229,16 @@ def paths(
     Parameters
     ----------
     x : (n,) values of the control, above 0.
-    series : name to (n,) values.
+    series : name to (n,) values; as many as there are :data:`LINES`, at most.
     chosen : index into ``x`` of the value on the screen.
     """
     import plotly.graph_objects as go
 
     fig = go.Figure()
-    for (name, values), colour in zip(series.items(), (TEST, TRAIN, CEILING, LEFT, RIGHT), strict=False):
+    for (name, values), (colour, dash, symbol) in zip(series.items(), LINES[: len(series)], strict=True):
         hover = f"%{{x:,}}: %{{y:.3f}}<extra>{name}</extra>"
-        fig.add_scatter(x=list(x), y=values, name=name, mode="lines+markers", line={"color": colour, "width": 2.5}, hovertemplate=hover)
+        line, marker = {"color": colour, "width": 2.5, "dash": dash}, {"symbol": symbol, "size": 7}
+        fig.add_scatter(x=list(x), y=values, name=name, mode="lines+markers", line=line, marker=marker, hovertemplate=hover)
     fig.add_hline(y=0, line={"color": LINE, "width": 1, "dash": "dot"})
     fig.add_vline(x=x[chosen], line={"color": STROKE, "width": 2, "dash": "dot"})
     fig.update_xaxes(title_text=x_title, type="log", tickvals=list(x), ticktext=[f"{value:,}" for value in x], title_standoff=4)

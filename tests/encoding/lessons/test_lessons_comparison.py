@@ -391,6 +391,14 @@ def test_chosen_vertices_are_drawn_apart():
     assert len(others.x) == 48
 
 
+def test_lines_of_a_path_are_told_apart_without_colours():
+    series = {"test": np.ones(2), "train": np.zeros(2), "highest": np.full(2, 0.5)}
+    fig = figures.paths((1, 2), series, 0, x_title="n", y_title="r")
+    assert len({trace.line.dash for trace in fig.data}) == len({trace.marker.symbol for trace in fig.data}) == 3
+    with pytest.raises(ValueError):
+        figures.paths((1, 2), series | {"one too many": np.ones(2)}, 0, x_title="n", y_title="r")
+
+
 def test_sorted_p_are_thinned_and_keep_their_ends():
     p = np.random.default_rng(16).uniform(size=5_000)
     fig = figures.sorted_p({"noise": p, "signal": p**4})

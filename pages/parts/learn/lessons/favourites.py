@@ -52,14 +52,19 @@ def _show() -> str:
         source=source(f"Gabor energy, {direction}, {frequency} cycles per image"),
     )
     best, second = (by_kind.names[i] for i in np.argsort(-by_kind.means)[:2])
-    favourites = [str(seen.labels["category"][row]) for row in strongest(activation, N_SHOWN)]
+    shown = [str(seen.labels["category"][row]) for row in strongest(activation, N_SHOWN)].count(best)
     return (
         f"This unit adds up the energy of {direction} bars at {frequency} cycles per image. Its mean is "
-        f"highest for **{best}** ({signed(by_kind.means.max())}), {standard_errors(by_kind.spread)} above {second}; "
-        f"{favourites.count(best)} of its {N_SHOWN} strongest images show {best}. {_letters(frequency, direction, best)}Favourite images "
+        f"highest for **{best}** ({signed(by_kind.means.max())}), {_lead(by_kind.spread)} {second}; "
+        f"{shown} of its {N_SHOWN} strongest images {'shows' if shown == 1 else 'show'} {best}. {_letters(frequency, direction, best)}Favourite images "
         "suggest what a unit measures; to show it, change that alone in an image, or use images in which it and the kind of thing come "
         "apart, such as checkerboards."
     )
+
+
+def _lead(spread: float) -> str:
+    """How far the first kind is ahead of the second, by its standard errors."""
+    return "less than a standard error above" if spread < 0.95 else f"{standard_errors(spread)} above"
 
 
 def _letters(frequency: int, direction: str, best: str) -> str:

@@ -123,7 +123,7 @@ def _summary(maps: FieldMaps, x: float, y: float) -> str:
     true, found = maps.true["V1"], maps.found
     grow = "Fields grow from area to area" if _rising(maps) else "Fields grow from area to area on average, if not at every spot"
     turn = (
-        "Move the spot off the midline and the hemisphere of the other side answers alone"
+        "Move the spot off the midline and the hemisphere of the other side answers"
         if fields.on_midline(x)
         else "Turn the spot by a half circle and the other hemisphere answers"
     )
@@ -138,17 +138,19 @@ def _summary(maps: FieldMaps, x: float, y: float) -> str:
 def _where(maps: FieldMaps, x: float, y: float) -> str:
     """Which hemisphere sees the spot, and whether a V1 field of this subject reaches it."""
     side = {"lh": "left", "rh": "right"}[maps.hemi]
-    known = truth().cortex[maps.hemi]
     where = (
         f"The spot is on the vertical midline, where the halves of the visual field meet, so **both** hemispheres see it; the vertices "
         f"shown are of the {side} one."
         if fields.on_midline(x)
         else f"The spot is in the {'right' if x > 0 else 'left'} half, so the **{side}** hemisphere sees it."
     )
-    if fields.largest_drive(known, "V1", x, y) >= LEAST_DRIVE:
+    if max(fields.largest_drive(half, "V1", x, y) for half in truth().cortex.values()) >= LEAST_DRIVE:
         return where
     away = maps.true["V1"].distance(Field(x, y, 0.0))
-    return f"{where} **No V1 field of this subject lies there**: the nearest centre is {away:.1f}° away, and that vertex is shown."
+    return (
+        f"{where} **No V1 field of this subject lies there**: the nearest centre in the {side} hemisphere is {away:.1f}° away; "
+        "that vertex is shown."
+    )
 
 
 def _size(true: Field, found: Field) -> str:

@@ -72,7 +72,7 @@ def _summary(features: str, fitted: dict[str, np.ndarray], residual: np.ndarray,
     r, perfect = (pearson(fitted[name], fitted["measured"]) for name in ("predicted", "signal"))
     dark = int((fitted["drive"][worst] > np.quantile(fitted["drive"], 1 - DARK)).sum())
     p = "p < .001" if bend.p < 0.001 else f"p = {bend.p:.2f}"
-    among = f"{dark} of the {len(worst)} worst are among the darkest fifth of the test images"
+    among = f"{dark} of the {len(worst)} worst {'is' if dark == 1 else 'are'} among the darkest fifth of the test images"
     texts = {
         LINEAR: f"{_shape(fitted['predicted'], residual)}: {among}. r alone had not told this.",
         SQUARED: f"The bend is gone, and the failures have nothing in common any more: {among}. What is left is noise.",
