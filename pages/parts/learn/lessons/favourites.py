@@ -57,8 +57,8 @@ def _show() -> str:
         f"This unit adds up the energy of {direction} bars at {frequency} cycles per image. Its mean is "
         f"highest for **{best}** ({signed(by_kind.means.max())}), {_lead(by_kind.spread)} {second}; "
         f"{shown} of its {N_SHOWN} strongest images {'shows' if shown == 1 else 'show'} {best}. "
-        f"{_letters(frequency, direction, best)}Favourite images suggest what a unit measures; to show it, change that alone in an image, or use images in which it and the kind of thing come "
-        "apart, such as checkerboards."
+        f"{_letters(frequency, direction, best)}Favourite images suggest what a unit measures; to show it, change that alone in an image, "
+        "or use images in which it and the kind of thing come apart, such as checkerboards."
     )
 
 
