@@ -81,14 +81,13 @@ class OwnDataset(Dataset):
             return False
         matrices = response_matrices(files)
         paths = read_image_paths(files.images)
-        if files.images.names is None and not is_remembered(paths, store):
-            return False
-        rows = read_rows(files, paths, matrices, store)
+        rows = read_rows(files, paths, matrices)
         stored = [*stimulus_files(files, rows), *read_unlabelled(files.images)]
         if not is_remembered(files.images.films, store, name=FACTS):
             return False
         if not places_are_known(files, store) or not is_remembered(stored, store):
             return False
+        rows = read_rows(files, paths, matrices, store)
         return all(rows_are_known(matrix, rows.work, store) for matrix in matrices.values())
 
     def feature_tables(self, subject: str = "") -> Mapping[str, Path]:

@@ -52,7 +52,7 @@ class Rows:
 
 
 def read_rows(
-    files: SubjectFiles, paths: list[Path], matrices: Mapping[str, ResponseMatrix], store: Store, report: Report = silent
+    files: SubjectFiles, paths: list[Path], matrices: Mapping[str, ResponseMatrix], store: Store | None = None, report: Report = silent
 ) -> Rows:
     """Find the stimulus of each row, its session and group. Rows of one stimulus are always of one group.
 
@@ -61,7 +61,8 @@ def read_rows(
     Parameters
     ----------
     paths : the stimulus files, as :func:`read_image_paths` gives them.
-    matrices : per block, its responses. store : remembers the fingerprints of files.
+    matrices : per block, its responses.
+    store : remembers the fingerprints of files; None reads none, so that copies of a file count as different stimuli.
 
     Raises
     ------
@@ -90,7 +91,7 @@ def read_rows(
     elif len(paths) != n_rows:
         raise BadData(_miscounted(files, len(paths), shapes))
     same_image = same_bytes = first_equal(paths)
-    if (files.average or files.ceiling_from) and files.images.names is None and not files.images.of_runs:
+    if store is not None and (files.average or files.ceiling_from) and files.images.names is None and not files.images.of_runs:
         same_bytes = first_equal_files(paths, store, report)
     if runs is not None:
         return _samples(files, paths, listed, same_bytes, runs, matrices)

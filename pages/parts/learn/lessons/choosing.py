@@ -43,8 +43,8 @@ def _show() -> str:
     return (
         f"{_best_of(count, first[chosen], second[chosen])}{_of_most(count, first[-1])} Models that people try are alike and know "
         "something, so their luck is smaller; but every layer, readout, parameter and seed that was looked at on test images adds to "
-        "it.\n\nSo choose on other images than you report: by cross-validation within the training images, as penalties are chosen here, or "
-        "on validation images set aside, as Experiments does; and look at the test images once."
+        "it.\n\nSo choose on other images than you report: by cross-validation within the training images, as penalties are chosen here, "
+        "or on validation images set aside, as Experiments does; and look at the test images once."
     )
 
 
