@@ -71,7 +71,7 @@ def members_table(result: ComposedResult) -> pd.DataFrame:
                 "backbone": spec.backbone,
                 "layers": " + ".join(spec.layers),
                 "readout": f"{spec.readout} {options}".strip(),
-                "weight": float(np.mean([result.weights[hemi][:, number].mean() for hemi in hemis])),
+                "weight": float(np.concatenate([result.weights[hemi][:, number] for hemi in hemis], axis=1).mean()),
                 "largest": int((largest == number).sum()),
                 "mean_r": float(np.nanmean(np.concatenate([member.score(hemi) for hemi in hemis]))),
                 "key": member.key,
