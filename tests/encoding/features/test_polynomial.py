@@ -70,5 +70,5 @@ def test_products_are_refused_where_components_are_not_one_set(tiny, store, more
 
 @pytest.mark.parametrize("degree", [0, 3, True, 1.5])
 def test_other_degrees_are_refused(degree):
-    with pytest.raises(ValueError, match="degree must be (1|a whole number)"):
+    with pytest.raises(ValueError, match=r"degree must be (1|a whole number)"):
         FitSpec(degree=degree)

@@ -82,8 +82,7 @@ def _summary(roi: str, n_vertices: int, profile: Profile) -> str:
     best = profile.names[profile.best]
     return (
         f"**{roi}**: {explain(roi)} It has {counted(n_vertices, 'vertex', 'vertices')} here. Images of **{best}** drive it most "
-        f"({signed(profile.means.max())}). {_conclusion(roi, profile)} The mean over all images is 0 by definition, so kinds below 0 "
-        "drive it less than average, not negatively."
+        f"({signed(profile.means.max())}). {_conclusion(roi, profile)} Bars below 0 are responses below the mean over all images."
     )
 
 
