@@ -14,7 +14,7 @@ CHARTS = {"Regions": ("bars",), "Predictions": ("observed", "residuals"), "Image
 
 def wait_for_figures(page, *, seconds: float = 180) -> None:
     """Wait until the fit is there, and its brain and bars are drawn."""
-    page.locator(".st-key-fit").get_by_role("button", name="Fitted").wait_for(timeout=seconds * 1000)
+    page.locator(".st-key-fit button", has_text="Fitted").wait_for(timeout=seconds * 1000, state="attached")  # a phone hides the sidebar
     page.wait_for_selector(".st-key-brain canvas[data-frames]", timeout=seconds * 1000)
     page.wait_for_selector(".st-key-bars .js-plotly-plot", timeout=seconds * 1000)
     wait_idle(page)
