@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from urllib.parse import parse_qs
 
@@ -200,6 +201,12 @@ def test_missing_weights_are_said_and_the_page_goes_on(page):
     page.query_params |= {"backbone": "torchvision/alexnet", "weights": "/nowhere/alexnet.pth", "layer": "features.1"}
     page.run()
     assert not page.exception and "There is no weights file '/nowhere/alexnet.pth'" in page.error[0].value
+
+
+def test_the_best_region_is_named_with_its_side(tiny, page, store):
+    study(TINY, store)
+    header = next(text.value for text in page.run().markdown if "training and" in text.value)
+    assert re.search(r" Best: \*\*driven\*\* (left|right), r \*\*[01]\.\d\d\*\*", header)
 
 
 def test_averaging_is_offered_only_where_a_stimulus_is_repeated(tiny, page):

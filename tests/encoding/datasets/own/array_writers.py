@@ -8,6 +8,14 @@ import h5py
 import nibabel
 import numpy as np
 import scipy.io
+from PIL import Image
+
+
+def write_images(folder: Path, n: int) -> None:
+    """Images ``0.png`` to ``<n - 1>.png`` of one colour each, in ``folder/images``."""
+    (folder / "images").mkdir(parents=True)
+    for i in range(n):
+        Image.new("RGB", (8, 8), (20 * i, 0, 0)).save(folder / "images" / f"{i}.png")
 
 
 def _matlab7(path: Path, Y: np.ndarray) -> None:

@@ -6,9 +6,9 @@ import shutil
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from encoding import DATASETS
+from tests.encoding.datasets.own.array_writers import write_images
 
 N, V, SHOWN = 5, 4, 15
 Y = np.random.default_rng(0).normal(size=(SHOWN, V)).astype(np.float32)
@@ -27,10 +27,9 @@ SPELLINGS = {
 def folder(data_dir):
     """Five images with a copy of each, and a feature table by name."""
     folder = data_dir / "mine"
-    (folder / "images").mkdir(parents=True)
+    write_images(folder, N)
     (folder / "features").mkdir()
     for i in range(N):
-        Image.new("RGB", (8, 8), (20 * i, 0, 0)).save(folder / "images" / f"{i}.png")
         shutil.copy(folder / "images" / f"{i}.png", folder / "images" / f"copy{i}.png")
     np.save(folder / "Y.npy", Y)
     names = [f"{i}.png,{i}" for i in range(N)] + [f"copy{i}.png,{i}" for i in range(N)]

@@ -7,12 +7,12 @@ import struct
 import nibabel
 import numpy as np
 import pytest
-from PIL import Image
 
 from encoding import DATASETS
 from encoding.datasets import BadData
 from encoding.datasets.doctor import diagnose
 from encoding.datasets.own.grids import find_affine
+from tests.encoding.datasets.own.array_writers import write_images
 
 RNG = np.random.default_rng(0)
 N, SHAPE = 6, (4, 3, 2)
@@ -29,9 +29,7 @@ BASE = '[stimuli]\nfolder = "images"\n[subjects.me]\nvertices = { mask = "mask.n
 def folder(data_dir):
     """Six images, volumes for each, and a mask, an ROI and a ceiling on their grid."""
     folder = data_dir / "mine"
-    (folder / "images").mkdir(parents=True)
-    for i in range(N):
-        Image.new("RGB", (8, 8), (20 * i, 0, 0)).save(folder / "images" / f"{i}.png")
+    write_images(folder, N)
     save(folder / "mask.nii.gz", MASK)
     save(folder / "roi.nii.gz", MASK)
     save(folder / "share.nii.gz", 0.5 * MASK)

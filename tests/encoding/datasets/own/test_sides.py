@@ -5,12 +5,12 @@ from __future__ import annotations
 import nibabel
 import numpy as np
 import pytest
-from PIL import Image
 
 from encoding import DATASETS
 from encoding.datasets import BadData
 from encoding.datasets.doctor import diagnose
 from encoding.datasets.own.sides import is_named_other
+from tests.encoding.datasets.own.array_writers import write_images
 
 N, V = 4, 5
 Y = np.random.default_rng(0).normal(size=(N, V)).astype(np.float32)
@@ -21,9 +21,7 @@ BASE = '[stimuli]\nfolder = "images"\n[subjects.me]\n'
 def folder(data_dir):
     """Four images, responses of both hemispheres in GIFTI and CIFTI, and an ROI and a ceiling of each in GIFTI."""
     folder = data_dir / "mine"
-    (folder / "images").mkdir(parents=True)
-    for i in range(N):
-        Image.new("RGB", (8, 8), (20 * i, 0, 0)).save(folder / "images" / f"{i}.png")
+    write_images(folder, N)
     models = [nibabel.cifti2.BrainModelAxis.from_surface(np.arange(V), 32_492, name=f"cortex_{side}") for side in ("left", "right")]
     rows = nibabel.cifti2.ScalarAxis([f"row {i}" for i in range(N)])
     nibabel.Cifti2Image(np.c_[Y, 2 * Y], (rows, models[0] + models[1])).to_filename(folder / "c.dscalar.nii")
