@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -175,8 +176,13 @@ class FoldScores:
         """The vertices of a unit that have a score in every fit, so that all are compared on the same ones."""
         columns = {}
         for hemi, each in unit.columns.items():
-            columns[hemi] = each[np.isfinite(self.vertices(hemi)[:, each]).all(0)]
+            columns[hemi] = each[self._known[hemi][each]]
         return replace(unit, columns=columns)
+
+    @cached_property
+    def _known(self) -> dict[str, np.ndarray]:
+        """Hemisphere to whether each vertex has a score in every fit, (n_vertices,) bool."""
+        return {hemi: np.isfinite(self.vertices(hemi)).all(0) for hemi in self.maps}
 
     def of_units(self, units: Sequence[Unit], folds: slice = slice(None)) -> np.ndarray:
         """(n_fits, n_units) score over some folds; NaN for a unit without vertices."""
@@ -247,7 +253,7 @@ def score_draws(
     """(n_parts, n_draws, n_units) of a fit's score over some folds, about 0, with the standard deviation of its interval.
 
     What a stimulus contributes is summed over the folds that test it before it is drawn: of validation folds within the folds of a k-fold
-    split it is in several.
+    split it is in several. NaN where a fold tests a single group, such as one run: how scores vary between groups is not known then.
 
     Parameters
     ----------
@@ -273,4 +279,4 @@ def score_draws(
     for part in parts:
         some = influence[part]
         draws.append((draw_counts(len(drawn_from), error_bar, 0) - 1) @ some.sum(0) * n_folds / len(some))
-    return np.where(sizes.sum(0) > 0, np.stack(draws), np.nan)
+    return np.where((sizes.sum(0) > 0) & (min(map(len, tested)) > 1), np.stack(draws), np.nan)

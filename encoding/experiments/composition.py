@@ -67,7 +67,10 @@ def compose(
     if top and method != "mean":
         raise ValueError(f"The number of best candidates is one of the mean's; {method} has none.")
     if method == "one_se" and any("one_se" not in decision.chosen or np.isnan(decision.se).all() for decision in selection.decisions):
-        raise ValueError("A choice per vertex or by a median has no standard error, so that there is no one-standard-error choice.")
+        raise ValueError(
+            "Without a standard error there is no one-standard-error choice: not per vertex, by a median, or where a fold validates a "
+            "single run."
+        )
     pairs = [(decision, number) for decision in selection.decisions for number in range(len(decision.cases))]
     made = []
     for done, (decision, number) in enumerate(pairs):

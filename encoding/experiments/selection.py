@@ -97,7 +97,8 @@ def select(
         separate choices.
     per : ``roi``, ``hemisphere`` or ``vertex``.
     by : a score of the table: a key of :data:`encoding.evaluation.scores.SCORES`, or its column of means or medians, such as
-        ``r_median``. Medians have no standard error, hence no probability and no one-standard-error choice.
+        ``r_median``. Medians have no standard error, hence no probability and no one-standard-error choice; nor have validation folds
+        of a single group, such as one run.
     groups : name to the ROIs that it unites; a choice is then made for each group instead of each ROI.
     together : whether the hemispheres make one choice.
     across_subjects : whether all subjects make one choice, by the mean of their scores.

@@ -197,6 +197,14 @@ def test_hemispheres_together_count_the_vertices_that_have_the_score(tmp_path, m
     assert row["validation_se"] > 0 and row["probability"] > 0.5
 
 
+def test_where_each_validation_fold_tests_one_run_nothing_is_said_of_how_sure_a_choice_is(tmp_path, monkeypatch):
+    """Leaving out the only run of a fold leaves no score: no error would be 0, and every winner certain."""
+    subject = replace(planted_subject("subj01", seed=1, noise=6.0), groups=np.arange(160) // 20, stimulus_ids=np.arange(160))
+    table = chosen_on(monkeypatch, tmp_path, subject, split="holdout:0.75:5", validation="kfold:6:0").table().query("n_vertices > 0")
+    assert table[["validation_se", "probability", "one_se_validation"]].isna().all(axis=None) and (table.one_se == "").all()
+    assert table.validation.notna().all() and set(table.query("roi == 'A'").winner) == {"netone · early"}
+
+
 def test_candidates_are_compared_on_the_vertices_that_all_of_them_predict(tmp_path, monkeypatch):
     subject = planted_subject("subj01", seed=1, noise=3.0)
     vary = {"backbone": ["netone"], "layers": ["early"], "readout": ["pls"], "rois": [["A", "B"]], "target_groups": ["hemisphere", "roi"]}
