@@ -73,14 +73,14 @@ def weights_label(weights: str) -> str:
 def network_label(backbone: str, weights: str = "pretrained") -> str:
     """Name of a network with its weights, in a sentence.
 
-    >>> network_label("torchvision/alexnet", "random:0"), network_label("gabor"), network_label("open_clip/RN50/openai")
-    ('untrained AlexNet', 'Gabor filters', 'RN50/openai (open_clip)')
+    >>> network_label("torchvision/alexnet", "random:0"), network_label("gabor"), network_label("timm/resnet50")
+    ('untrained AlexNet', 'Gabor filters', 'resnet50 (timm)')
     """
     names = []
     for each in backbone.split(JOIN):
         family, _, last = each.partition("/") if "/" in each else ("", "", each)
         name = NETWORKS.get(last, last)
-        names.append(name if family in ("", "torchvision", "timm") else f"{name} ({family})")
+        names.append(name if family in ("", "torchvision") else f"{name} ({family})")
     kind, _, seed = weights.partition(":")
     untrained = ("untrained " if seed in ("", "0") else f"untrained (seed {seed}) ") if kind == "random" else ""
     return untrained + " + ".join(names) + ("" if kind in ("random", "pretrained") else f" ({weights})")

@@ -11,7 +11,7 @@ from pages.parts.shared.server_state import settle
 
 forward()
 st.html(STYLE)
-st.header("Encoding Explorer", anchor=False)
+st.title("Encoding Explorer", anchor=False)
 st.markdown("Which part of visual cortex does each layer of a vision network predict, and how near does it come to what noise allows?")
 painted, ways = st.columns([5, 3], gap="medium")
 with painted:

@@ -26,11 +26,11 @@ with st.container(gap="xsmall"):
     importing_panel()
 subject_view = open_shown(name)
 if subject_view is None:
-    place.header(plain(DATASETS[name].title), anchor=False)
+    place.title(plain(DATASETS[name].title), anchor=False)
     if DATASETS[name].subjects():  # else it is described below
         place.markdown(f":small[{simulated_badge(name)}{plain(DATASETS[name].about)}]")
     stop()
-place.header(f"What did **{plain(subject_label(subject_view.subject.name))}** see, and what did visual cortex do?", anchor=False)
+place.title(f"What did **{plain(subject_label(subject_view.subject.name))}** see, and what did visual cortex do?", anchor=False)
 with place:
     headline(subject_view)
 expect(f"is_{label}" for label in kinds(subject_view.subject))

@@ -20,14 +20,14 @@ expect(LOOKED)
 name = choose_dataset()
 subject_view = open_shown(name)
 if subject_view is None:
-    place.header("One region", anchor=False)
+    place.title("One region", anchor=False)
     stop()
 roi = roi_choice(subject_view, on_change=lambda: st.session_state.update(vertex=""))
 vertex = vertex_choice(subject_view)
 random_vertex_button(subject_view)
 row = stimulus_choice(subject_view)
 with place:
-    st.header(title(subject_view, roi, vertex), anchor=False)
+    st.title(title(subject_view, roi, vertex), anchor=False)
     badge = simulated_badge(name, subject_view.subject)
     st.markdown(f":small[{badge}{plain(DATASETS[name].title)}, {plain(subject_label(subject_view.subject.name))}]")
 
@@ -45,6 +45,6 @@ with right:
         tuning = responses_panel(subject_view, roi, vertex, row)
 if tuning is not None:
     fits_panel(subject_view, roi, vertex)
-    st.subheader(f"Its favourite {subject_view.what}", anchor=False)
+    st.header(f"Its favourite {subject_view.what}", anchor=False)
     stimuli_panel(subject_view, tuning, row)
 settle("a region is shown")

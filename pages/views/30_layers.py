@@ -24,12 +24,12 @@ place = st.container(gap="xsmall")
 expect((*control_names(), *LOOKED))
 sweep = sweep_controls()
 if sweep is None:
-    place.header("Which layer predicts which region?", anchor=False)
+    place.title("Which layer predicts which region?", anchor=False)
     stop()
 spec = sweep.spec
 networks = listed([f"**{plain(network_label(name, sweep.spec_of(sweep.of(name)[0]).weights))}**" for name in sweep.backbones])
 question = f"Which of {len(sweep.cells)} layers of {networks} predicts which region of **{plain(subject_label(spec.subject))}**?"
-place.header(question, anchor=False)
+place.title(question, anchor=False)
 
 sweep_result = run_or_find(sweep)
 if sweep_result is None or not sweep_result.cells:

@@ -27,7 +27,7 @@ experiment = experiment_controls()
 if is_recipe(linked := st.query_params.get("experiment", "")):
     recipe_panel(linked)
 if experiment is None:
-    place.header("Which of many fits predicts best?", anchor=False)
+    place.title("Which of many fits predicts best?", anchor=False)
     stop()
 try:
     cells = experiment.cells()
@@ -35,7 +35,7 @@ try:
 except (LookupError, ValueError, OSError) as wrong:
     st.error(plain(wrong))
     stop()
-place.header(heading(experiment, sum(WITHIN not in cell.spec.split for cell in cells)), anchor=False)
+place.title(heading(experiment, sum(WITHIN not in cell.spec.split for cell in cells)), anchor=False)
 finished = finished_fits(planned)
 place.markdown(simulated_badge(experiment.base.dataset, finished[0].plan.subject if finished else None))
 run_panel(experiment, cells, planned, len(finished))
@@ -53,7 +53,7 @@ if scores_of(table):
     scored = (plan for each in finished for plan in (*each.plan.scored_test_sets.values(), each.plan))
     fits = {plan.key: Result(plan, store()) for plan in scored}
     grid_panel(table, settings, what, fits, source)
-    st.subheader("Which one wins?", anchor=False)
+    st.header("Which one wins?", anchor=False)
     if not any(WITHIN in cell.spec.split for cell in cells):
         st.info(
             "The best cell above was found on the test images, which flatters it. With **Validation fits** in the sidebar the winner of "
@@ -61,7 +61,7 @@ if scores_of(table):
         )
     else:
         choice_panel(experiment, planned, settings, what, source)
-    st.subheader("Every fit", anchor=False)
+    st.header("Every fit", anchor=False)
     fits_panel(table, settings, what, {key: each.plan.spec for key, each in fits.items()}, source)
 elif not table.empty:
     st.info("The finished fits train on every image, for submissions: they have no test score.")

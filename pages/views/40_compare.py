@@ -22,7 +22,7 @@ from pages.parts.shared.runs_table import notes_panel, runs_panel, runs_table
 from pages.parts.shared.score_choice import score_choice
 from pages.parts.shared.server_state import settle
 
-st.header("Which of two models predicts which part of visual cortex better?", anchor=False)
+st.title("Which of two models predicts which part of visual cortex better?", anchor=False)
 expect(("a", "b", "other", "compare_score", "compare_over", "find", "tag", "sort", "runs_score", "runs_over"))
 table = runs_table()
 if table.empty:
@@ -58,7 +58,7 @@ elif len(keys) < 2:
         st.info("There is one finished fit so far, and it takes two to compare: fit another layer, network or readout on Explore.")
         st.page_link(view("explore"), label="Explore", icon=":material/neurology:")
 
-st.subheader("All runs", anchor=False)
+st.header("All runs", anchor=False)
 runs_panel(table)
 with st.expander("Notes and tags", key="notes", on_change="rerun") as notes:
     if notes.open:

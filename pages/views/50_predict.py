@@ -30,12 +30,12 @@ place = st.container(gap="xsmall")
 expect(("fit", "from", "stimulus", "roi", "least_r", "map", "grid", "patch", "surface", "predict_outlines"))
 fits = choose_fits()
 if not fits:
-    place.header("What would visual cortex do with this image?", anchor=False)
+    place.title("What would visual cortex do with this image?", anchor=False)
     stop()
 first = next(iter(fits.values()))
 subject_view = SubjectView(DATASETS.get(first.plan.spec.dataset), first.plan.subject)  # an imported fit's data set may not be known here
 whose, what = plain(subject_label(subject_view.subject.name)), subject_view.what.removesuffix("s")
-place.header(f"What would the visual cortex of **{whose}** do with this {what}?", anchor=False)
+place.title(f"What would the visual cortex of **{whose}** do with this {what}?", anchor=False)
 place.markdown(simulated_badge(first.plan.spec.dataset, subject_view.subject))
 
 result = model_choice(fits)

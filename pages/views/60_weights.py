@@ -12,7 +12,7 @@ from pages.parts.shared.link_notes import expect
 from pages.parts.shared.linked import pick
 from pages.parts.shared.server_state import jobs
 
-st.header("Weights", anchor=False)
+st.title("Weights", anchor=False)
 expect(("shown", "network"))
 st.markdown(
     "A network's **pretrained weights** are what it learned from images; without them it is only an architecture, which "

@@ -6,13 +6,13 @@ from pages.parts.cache.panels import exchange_panel, jobs_panel, store_panel
 from pages.parts.shared.link_notes import expect
 from pages.parts.shared.server_state import settle
 
-st.header("Jobs & storage", anchor=False)
+st.title("Jobs & storage", anchor=False)
 expect(())
-st.subheader("Jobs", anchor=False)
+st.header("Jobs", anchor=False)
 jobs_panel()
-st.subheader("What is kept", anchor=False)
+st.header("What is kept", anchor=False)
 st.markdown("Every stage of every fit is kept under a name made of all that went into it, so nothing is computed twice.")
 store_panel()
-st.subheader("Fits as files", anchor=False)
+st.header("Fits as files", anchor=False)
 exchange_panel()
 settle("a job is watched")

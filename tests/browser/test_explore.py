@@ -141,7 +141,7 @@ def test_two_quick_changes_over_a_slow_line_both_stay(new_page, url):
         line.send(message)
     page.wait_for_function("() => location.search.includes('readout=knn')")
     wait_idle(page)
-    assert "layer" not in query(page) and "energy" in page.locator("[data-testid=stMain] h2").first.inner_text()
+    assert "layer" not in query(page) and "energy" in page.locator("[data-testid=stMain] h1").first.inner_text()
 
 
 def test_another_layer_is_fitted_on_demand_and_the_camera_stays(explored):

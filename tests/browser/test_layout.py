@@ -16,7 +16,7 @@ new PerformanceObserver((list) => {
 }).observe({ type: "layout-shift", buffered: true });
 new MutationObserver(() => {
   const main = document.querySelector("[data-testid=stMainBlockContainer]");
-  if (main?.querySelector("h2, h3") && getComputedStyle(main).paddingTop === "56px") window.began ??= performance.now();
+  if (main?.querySelector("h1") && getComputedStyle(main).paddingTop === "56px") window.began ??= performance.now();
 }).observe(document, { childList: true, subtree: true });
 """
 # Streamlit's frame and its loader of our style come before.

@@ -37,7 +37,7 @@ def lesson_named(name: str):
 
 
 def heading(page) -> str:
-    return page.locator("[data-testid=stMain] h2, [data-testid=stMain] h3").first.inner_text()
+    return page.locator("[data-testid=stMain] h1").first.inner_text()
 
 
 def test_the_first_visitor_of_a_fresh_server_may_come_by_any_link(page, start_app):
@@ -60,7 +60,9 @@ def laptop(page):
 @pytest.mark.parametrize("name", with_nightly(PAGES, always=("data", "experiments", "cache")))  # other tests open the others
 def test_a_page_opens_by_its_link_in_both_themes_without_a_grave_finding_of_axe(laptop, server, name):
     open_page(laptop, f"{server}/{name}")
-    assert laptop.locator("[data-testid=stMain] :is(h2, h3)").count() > 0
+    headings = laptop.locator("[data-testid=stMain] :is(h1, h2, h3, h4)")
+    levels = [int(name[1]) for name in headings.evaluate_all("all => all.map(each => each.tagName)")]
+    assert levels[0] == 1 and 1 not in levels[1:] and max(map(int.__sub__, levels[1:], levels), default=0) <= 1
     assert laptop.evaluate("document.documentElement.scrollWidth <= innerWidth")
     assert laptop.evaluate(BACKGROUND) > 200
     assert not grave_findings(laptop)

@@ -105,7 +105,7 @@ def test_five_sessions_fit_cancel_sweep_and_browse_at_once(sessions, app):
 def look_at(page, server: str, path: str, title: str) -> None:
     """Open a page and see by the beginning of its title that it is that one, and that nothing of another session is on it."""
     open_page(page, f"{server}/{path}")
-    assert page.locator("[data-testid=stMain] :is(h2, h3)").first.inner_text().startswith(title)
+    assert page.locator("[data-testid=stMain] h1").first.inner_text().startswith(title)
     for theirs in ("PCA 37", "layer4", "Cancelled."):
         assert theirs not in shown(page)
 

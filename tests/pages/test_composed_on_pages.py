@@ -32,7 +32,7 @@ def test_a_composed_fit_is_explored_with_its_members(mixed, open_page):
     at = open_page("10_explore", fit=mixed.key)
     at.run()
     assert not at.exception and not at.error
-    assert "composed of **2 fits**" in at.header[0].value and len(at.get("plotly_chart")) == 1
+    assert "composed of **2 fits**" in at.title[0].value and len(at.get("plotly_chart")) == 1
     at.session_state["part"] = "Members"
     at.run()
     (members,) = [each.value for each in at.dataframe if "largest" in each.value]

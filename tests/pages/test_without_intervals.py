@@ -29,7 +29,7 @@ def fitted(tiny, store):
 
 
 def texts(page) -> str:
-    return " ".join(each.value for each in [*page.markdown, *page.caption, *page.info, *page.warning, *page.header, *page.subheader])
+    return " ".join(each.value for each in [*page.markdown, *page.caption, *page.info, *page.warning, *page.title, *page.header])
 
 
 @pytest.mark.parametrize(

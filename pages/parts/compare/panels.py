@@ -178,7 +178,7 @@ def verdict_panel(results: Mapping[str, Result], compared: Mapping[str, Comparis
     names = names_of(results)
     for letter, comparison in compared.items():
         if sentence := verdict(comparison, (names["A"], names[letter])):
-            st.markdown(f"#### {plain(sentence)}")
+            st.markdown(f"## {plain(sentence)}")
     simulated = [letter for letter, result in results.items() if result.plan.subject.simulated]
     badge = SIMULATED + ("" if len(simulated) == len(results) else f" {', '.join(simulated)}.") if simulated else ""
     tested = any(comparison.tested for comparison in compared.values())

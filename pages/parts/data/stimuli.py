@@ -98,7 +98,7 @@ def _first_page() -> None:
 def stimulus_panel(subject_view: SubjectView, row: int, roi: str | None) -> None:
     """Show a stimulus, large, and the measured mean response of every ROI to it."""
     subject = subject_view.subject
-    st.subheader(f"Stimulus {row + 1}", anchor=False)
+    st.header(f"Stimulus {row + 1}", anchor=False)
     left, right = st.columns([1, 3], gap="medium")
     with left:
         (image,) = thumbnails(subject_view.key, (row,), subject.stimuli, size=512)

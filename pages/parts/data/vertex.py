@@ -52,7 +52,7 @@ def vertex_choice(subject_view: SubjectView) -> Selection | None:
 def vertex_panel(subject_view: SubjectView, vertex: Selection, row: int | None) -> None:
     """Show the tuning, reliability and response distribution of a vertex, with a link to its own page."""
     name = vertex_name(subject_view.subject, *vertex)
-    st.markdown(f"#### {plain(name[0].upper() + name[1:])}")
+    st.markdown(f"## {plain(name[0].upper() + name[1:])}")
     st.markdown(vertex_facts(subject_view, vertex))
     region_link(subject_view, vertex=vertex)
     extremes_panel(subject_view, subject_view.tuning(*vertex), row)

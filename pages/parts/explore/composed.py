@@ -38,7 +38,7 @@ def linked_fit(key: str) -> ComposedResult | None:
 
 def members_panel(result: ComposedResult) -> None:
     """List the members with their share of the weights and links to each, and say what is to be found there."""
-    st.subheader("What it is made of", anchor=False)
+    st.header("What it is made of", anchor=False)
     st.dataframe(
         members_table(result),
         hide_index=True,

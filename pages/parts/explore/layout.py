@@ -58,7 +58,7 @@ def question(place: Any, spec: FitSpec, shown: Shown | None) -> None:
     else:
         layers = " + ".join(layer_label(spec.backbone, layer) for layer in spec.layers)
         model = f"does **{plain(layers)}** of **{plain(network_label(spec.backbone, spec.weights))}**"
-    place.header(f"How well {model} predict **{subject}**?", anchor=False)
+    place.title(f"How well {model} predict **{subject}**?", anchor=False)
 
 
 def summary(result: Result, table: pd.DataFrame) -> None:

@@ -233,7 +233,7 @@ def prediction_panel(result: Result, focus: Focus) -> None:
     names = np.array([stimuli.names[row] for row in rows])
     several = sum(len(chosen) for _, chosen in columns) > 1
     title = f"Response averaged over {unit.many}" if several else focus.label[0].upper() + focus.label[1:]
-    st.subheader(plain(focus.label[0].upper() + focus.label[1:]), anchor=False, help=explained(focus.roi) or None)
+    st.header(plain(focus.label[0].upper() + focus.label[1:]), anchor=False, help=explained(focus.roi) or None)
     chart(
         plots.observed_predicted(measured, predicted, names, title=title, r=means.r),
         "observed",
@@ -272,7 +272,7 @@ def image_panel(result: Result, focus: Focus) -> None:
         "Strongest measured": -means.measured,
         "Missed most": -np.abs(means.measured - means.predicted),
     }
-    st.subheader(plain(focus.label[0].upper() + focus.label[1:]), anchor=False, help=explained(focus.roi) or None)
+    st.header(plain(focus.label[0].upper() + focus.label[1:]), anchor=False, help=explained(focus.roi) or None)
     for title, values in ranked.items():
         chosen = np.argsort(values, kind="stable")[:N_SHOWN]
         _stimuli(title, result, result.test_rows()[chosen], means.measured[chosen], means.predicted[chosen])

@@ -24,7 +24,7 @@ WINS_HOW = (
 
 def hierarchy_panel(sweep_result: SweepResult, hemi: str) -> None:
     """Show the correlation of the best layer's depth with cortical stage, beside the published one of AlexNet."""
-    st.subheader("Hierarchy", anchor=False, help=_about_stages())
+    st.header("Hierarchy", anchor=False, help=_about_stages())
     left, right = st.columns(2)
     with left:
         st.markdown("**This sweep**")

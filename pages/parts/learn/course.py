@@ -64,9 +64,9 @@ STYLE = """<style>
   .st-key-lesson_figures [data-testid=stColumn]:has([data-testid=stPlotlyChart]) {min-width: min(13rem, 100%)}
 }
 .st-key-lesson_head [data-testid=stColumn] {flex: 0 0 auto; width: auto}
-.st-key-lesson_head [data-testid=stColumn]:has(h3) {flex: 1 1 0}
+.st-key-lesson_head [data-testid=stColumn]:has(h1) {flex: 1 1 0}
 [data-testid=stMainBlockContainer] [data-testid=stVerticalBlock] {gap: 0.5rem}
-[data-testid=stMainBlockContainer] h3 {padding: 0 0 0.375rem; font-size: 1.125rem}
+[data-testid=stMainBlockContainer] h1 {padding: 0 0 0.375rem; font-size: 1.125rem; font-weight: 600}
 [data-testid=stMainBlockContainer] :is(.stButton, .stDownloadButton, .stLinkButton, .stPopover) :is(button, a)
   {min-height: 2rem; padding: 0.25rem}
 </style>"""  # a lesson fits on the screen of a small laptop
@@ -121,8 +121,8 @@ def course_page() -> None:
     """Show a card for each lesson, and the routes."""
     answered = noted(DONE) & set(NAMES)
     st.html(card_style("lesson_"))
-    title, switch = st.columns([6, 1], vertical_alignment="center")
-    title.header("Learn", anchor=False)
+    heading, switch = st.columns([6, 1], vertical_alignment="center")
+    heading.title("Learn", anchor=False)
     projector_control(switch)
     about = st.container()
     route = st.segmented_control(
@@ -204,9 +204,9 @@ def lesson_header(lesson: Lesson) -> None:
     """Show the lesson's title and the ways to the course and to its neighbours on the route; arrow keys go, too."""
     place = NAMES.index(lesson.name)
     with st.container(key="lesson_head"):
-        course, title, switch, before, after = st.columns([3, 16, 5, 5, 5], vertical_alignment="center", gap="small")
+        course, heading, switch, before, after = st.columns([3, 16, 5, 5, 5], vertical_alignment="center", gap="small")
     course.button("Course", key="course", width="stretch", on_click=go, args=(None,))
-    title.subheader(f"{place + 1}. {lesson.title}", anchor=False)
+    heading.title(f"{place + 1}. {lesson.title}", anchor=False)
     projector_control(switch)
     way = _way(lesson.name)
     here = way.index(lesson.name)

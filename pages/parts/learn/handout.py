@@ -92,11 +92,12 @@ def handout(lessons: Sequence[Lesson], *, answers: bool = False, right: Callable
     sheets = _Sheets(f"{title}: answers" if answers else title)
     for number, lesson in enumerate(lessons):
         if answers:
+            found = right(lesson.exercise)
             with sheets.offset_rendering() as tried:
-                _answers(tried, lesson, right(lesson.exercise))
+                _answers(tried, lesson, found)
             if tried.page_break_triggered:  # a heading stays with what it is of
                 sheets.add_page()
-            _answers(sheets, lesson, right(lesson.exercise))
+            _answers(sheets, lesson, found)
         else:
             if number:
                 sheets.add_page()

@@ -30,7 +30,7 @@ HOW = (
 def occlusion_panel(request: PredictionRequest, roi: str) -> None:
     """Show the occlusion map of an ROI over the image."""
     name = f"every {request.subject_view.subject.unit}" if roi == EVERY_VERTEX else roi
-    st.subheader(f"What in the image drives {plain(name)}", anchor=False, help=explained(roi) or None)
+    st.header(f"What in the image drives {plain(name)}", anchor=False, help=explained(roi) or None)
     grid, side = st.columns(2)
     n_grid = int(grid.number_input("Places a side", 4, 16, 8, key="grid", bind="query-params", help="More places take longer."))
     patch = side.slider("Patch, of a side", 0.05, 0.5, 0.2, 0.05, key="patch", bind="query-params", help="How large the grey patch is.")

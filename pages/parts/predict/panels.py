@@ -272,7 +272,7 @@ def regions_panel(request: PredictionRequest, least_r: float, roi: str) -> None:
 def nearest_panel(request: PredictionRequest, least_r: float) -> None:
     """Show the training stimuli whose measured patterns correlate most with the predicted one."""
     what = request.subject_view.what
-    st.subheader(f"Training {what} with the most similar response", anchor=False)
+    st.header(f"Training {what} with the most similar response", anchor=False)
     if not request.result.has_data:
         st.info(f"The {what} of this fit and the responses to them did not come with it, so there is nothing to compare with.")
         return

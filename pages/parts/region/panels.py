@@ -126,7 +126,7 @@ def stimuli_panel(subject_view: SubjectView, tuning: Tuning, row: int | None) ->
 
 def fits_panel(subject_view: SubjectView, roi: str | None, vertex: Selection | None) -> None:
     """Show every finished fit that covers the region side by side, with links to Explore and Predict."""
-    st.subheader("Every finished fit", anchor=False)
+    st.header("Every finished fit", anchor=False)
     subject = subject_view.subject
     runs = tested(runs_table())
     runs = runs[(runs["dataset"] == subject.dataset) & (runs["subject"] == subject.name)]

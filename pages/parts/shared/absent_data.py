@@ -24,7 +24,7 @@ def absent_data(name: str) -> None:
     name : of the data set. One that has no simulation, such as a folder of one's own, is only described.
     """
     known = DATASETS[name]
-    st.subheader(f"{plain(known.title)} is not on this machine", anchor=False)
+    st.header(f"{plain(known.title)} is not on this machine", anchor=False)
     st.markdown(plain(known.about))
     if not known.how_to_get():
         st.info(plain(known.where()))

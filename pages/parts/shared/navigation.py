@@ -37,8 +37,8 @@ NAVIGATION_STYLE = """<style>
 }
 [data-testid=stMainBlockContainer] {padding: 3.5rem 2rem 3rem}
 @media (max-width: 640px) {[data-testid=stMainBlockContainer] {padding: 3.5rem 1rem 3rem}}
-[data-testid=stMain] h2 {font-size: 1.6rem; line-height: 1.25; font-weight: 400; padding: 0 0 0.4rem}
-[data-testid=stMain] h3 {font-size: 1.25rem; padding: 0.5rem 0 0.25rem}
+[data-testid=stMain] h1 {font-size: 1.6rem; line-height: 1.25; font-weight: 400; letter-spacing: normal; padding: 0 0 0.4rem}
+[data-testid=stMain] h2 {font-size: 1.25rem; padding: 0.5rem 0 0.25rem}
 @media (hover: hover) {  /* help shows where somebody looks for it */
   [data-testid=stWidgetLabel] .stTooltipIcon {opacity: 0}
   [data-testid=stElementContainer]:is(:hover, :focus-within) .stTooltipIcon {opacity: 1}
@@ -124,7 +124,7 @@ def absent_page() -> list[Any]:
         return []
 
     def say() -> None:
-        st.header(f"There is no page {plain(name)}", anchor=False)
+        st.title(f"There is no page {plain(name)}", anchor=False)
         st.markdown("The address may be misspelt, or of another release. These are the pages:")
         for page, title in known.items():
             st.page_link(view(page), label=title)

@@ -19,7 +19,7 @@ def recent_fits() -> None:
     linked = [(row, query) for row in rows if (query := stored_query(row["key"])) is not None]
     if not linked:
         return
-    st.subheader("Recent fits", anchor=False)
+    st.header("Recent fits", anchor=False)
     with st.container(gap="xxsmall", key="recent"):
         for row, query in linked:
             st.page_link(view("explore"), label=plain(short_name(row)), query_params=query)

@@ -273,7 +273,7 @@ def test_a_voxel_is_chosen_by_the_name_of_its_block(page):
     page.session_state["part"] = "Predictions"
     page.run()
     assert not page.exception and not page.warning
-    assert any("Voxel brain 3" in heading.value for heading in page.subheader)
+    assert any("Voxel brain 3" in heading.value for heading in page.header)
     page.text_input(key="vertex").set_value("lh 3").run()
     assert any("Write where it is (brain) and its number, such as brain 120" in warning.value.replace("\\", "") for warning in page.warning)
 

@@ -214,7 +214,7 @@ def test_three_fits_have_three_bars_each_and_the_link_chooses_the_pair(page, run
     opened(page, *(result.key for result in runs))
     names = [trace["name"] for trace in figures(page)[1]["data"] if trace["type"] == "bar"]
     assert [name.partition(" · ")[0] for name in names] == ["A", "B", "C"] * 2
-    sentences = [each.value for each in page.markdown if each.value.startswith("####")]
+    sentences = [each.value for each in page.markdown if each.value.startswith("## ")]
     assert len(sentences) == 2 and all(letter + " · " in sentence for letter, sentence in zip("BC", sentences, strict=True))
     assert any("Purple: C predicts better" in each.value for each in page.caption)
 
@@ -227,7 +227,7 @@ def test_a_link_to_what_is_not_here_says_so(page, runs):
 def test_a_fit_whose_data_changed_is_an_error_and_the_page_goes_on(page, runs, tiny):
     tiny.change(fingerprints={"lh": "other", "rh": "other"})
     opened(page, runs[0].key, runs[1].key)
-    assert "have changed since" in said(page) and "All runs" in [each.value for each in page.subheader]
+    assert "have changed since" in said(page) and "All runs" in [each.value for each in page.header]
 
 
 def test_an_imported_fit_is_compared_and_marked(page, runs, store):

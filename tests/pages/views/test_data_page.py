@@ -84,7 +84,7 @@ def on(page, dataset, **more):
 
 
 def shown(page):
-    return " ".join(element.value for kind in (page.markdown, page.info, page.caption, page.subheader) for element in kind)
+    return " ".join(element.value for kind in (page.markdown, page.info, page.caption, page.header) for element in kind)
 
 
 def picked(page, name):
@@ -449,7 +449,7 @@ def test_an_absent_data_set_says_how_to_get_it_and_is_simulated_by_a_button(page
 
     folder = tmp_path / "data" / "algonauts2023"
     on(page, "algonauts2023")
-    assert not page.exception and "Algonauts 2023 (NSD) is not on this machine" in [each.value for each in page.subheader]
+    assert not page.exception and "Algonauts 2023 (NSD) is not on this machine" in [each.value for each in page.header]
     assert "algonauts.csail.mit.edu" in shown(page)
     commands = [each.value for each in page.code]
     assert f"python -m encoding doctor {folder}" in commands

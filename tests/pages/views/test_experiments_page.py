@@ -61,7 +61,7 @@ def test_run_fills_the_table_with_the_numbers_of_the_shell(page, store, tmp_path
     assert not page.exception
     until(lambda: experiments().get(GRID.key).finished)
     page.run()
-    assert not page.exception and "Which penalty?" in page.header[0].value
+    assert not page.exception and "Which penalty?" in page.title[0].value
     wanted = run_experiment(GRID, Store(tmp_path / "shell"), device="cpu").table()
     rows = wanted[wanted["roi"] == "all"]
     sizes, weighted = rows.groupby("key")["n_vertices"].sum(), (rows["r_mean"] * rows["n_vertices"]).groupby(rows["key"]).sum()
@@ -136,7 +136,7 @@ def test_a_winner_is_chosen_on_validation_images_and_its_test_score_shown(page, 
     cells = run_experiment(grid, store, device="cpu").cells
     page.query_params.update({"readouts": ["ridge", "ridge alpha=10"], "validate": "true"})
     page.run()
-    assert not page.exception and page.header[0].value == "Which of 4 fits predicts best, over curated layers, 2 readouts?"
+    assert not page.exception and page.title[0].value == "Which of 4 fits predicts best, over curated layers, 2 readouts?"
     wanted = select(cells, store).table()
     shown = next(table.value for table in page.dataframe if "winner" in table.value)
     assert shown["winner"].tolist() == wanted["winner"].tolist()

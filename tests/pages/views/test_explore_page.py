@@ -53,7 +53,7 @@ def test_a_fit_in_the_store_is_shown_at_once_and_cannot_be_started(page, store):
     page.run()
     assert not page.exception and not page.info[1:]
     assert page.button(key="fit").disabled and page.button(key="fit").label == "Fitted"
-    assert page.header[0].value == "How well does **pixels** of **tinynet** predict **subject 1**?"
+    assert page.title[0].value == "How well does **pixels** of **tinynet** predict **subject 1**?"
     for part, n_charts in (("Regions", 1), ("Predictions", 2), ("Images", 0), ("Images needed", 1), ("Spread", 1), ("Take away", 0)):
         page.session_state["part"] = part
         page.run()
@@ -98,7 +98,7 @@ def test_the_last_result_stays_below_a_strip_until_the_new_fit_is_there(page, st
     bars = page.get("plotly_chart")[0].proto.spec
     page.selectbox(key="layer").set_value("colour").run()
     page.number_input(key="components").set_value(2).run()
-    assert not page.exception and page.header[0].value.startswith("How well does **colour**")
+    assert not page.exception and page.title[0].value.startswith("How well does **colour**")
     assert any("Settings changed" in text.value for text in page.markdown) and page.button(key="fit_here").label.startswith("Fit · about")
     assert page.get("plotly_chart")[0].proto.spec == bars
     assert page.query_params["layer"] == "colour"
@@ -300,7 +300,7 @@ def test_a_fit_of_two_networks_is_opened_by_its_link_and_named_after_both(page, 
     page.query_params |= explore_query(spec)
     page.run()
     assert not page.exception and not page.error and page.button(key="fit").disabled
-    assert "How well do **tinynet pixels + othernet colour** together predict" in page.header[0].value
+    assert "How well do **tinynet pixels + othernet colour** together predict" in page.title[0].value
     page.multiselect(key="more_networks").set_value([]).run()
     assert not page.exception and page.selectbox(key="layer").value == "colour"
 

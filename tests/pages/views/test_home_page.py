@@ -46,7 +46,7 @@ def ended(state, error=None):
 
 
 def shown(page):
-    return " ".join(element.value for kind in (page.header, page.markdown, page.info, page.caption, page.subheader) for element in kind)
+    return " ".join(element.value for kind in (page.title, page.markdown, page.info, page.caption, page.header) for element in kind)
 
 
 def test_the_tour_has_four_steps_on_a_first_visit_and_ends_when_it_is_done_or_skipped(page, drawn):
@@ -120,7 +120,7 @@ def test_a_server_that_only_shows_starts_nothing(page, drawn, monkeypatch):
 def test_links_from_when_explore_came_first_still_open_explore(page, drawn):
     page.query_params.update({"layer": ["simple", "energy"], "roi": "V1v", "components": "50"})
     page.run()
-    assert not page.exception and "simple + energy" in page.header[0].value and not drawn
+    assert not page.exception and "simple + energy" in page.title[0].value and not drawn
     assert page.multiselect(key="layer").value == ["simple", "energy"] and page.number_input(key="components").value == 50
 
 

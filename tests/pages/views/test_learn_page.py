@@ -102,7 +102,7 @@ def test_lessons_stand_in_the_order_in_which_they_are_taught():
 
 def test_the_course_has_a_card_for_each_lesson_and_routes_that_exist(learn, filled):
     at = learn(filled)
-    assert not at.exception and at.header[0].value == "Learn"
+    assert not at.exception and at.title[0].value == "Learn"
     titles = [f"{place}. {lesson.title}" for place, lesson in enumerate(LESSONS, 1)]
     cards = {button.key: button.label for button in at.button if button.key.startswith("open_")}
     assert cards == {f"open_{name}": title for name, title in zip(NAMES, titles, strict=True)}
@@ -186,7 +186,7 @@ def test_begin_anew_forgets_every_answer_here_and_in_the_browser(learn, filled):
 def test_a_card_opens_its_lesson(learn, filled):
     at = learn(filled)
     at.button(key="open_ridge").click().run()
-    assert at.subheader[0].value == f"5. {course.BY_NAME['ridge'].title}" and at.query_params["lesson"] == "ridge"
+    assert at.title[0].value == f"5. {course.BY_NAME['ridge'].title}" and at.query_params["lesson"] == "ridge"
 
 
 def test_the_projector_hides_the_sidebar_and_stays_from_lesson_to_lesson(learn, filled):
@@ -205,7 +205,7 @@ def test_the_projector_hides_the_sidebar_and_stays_from_lesson_to_lesson(learn, 
 def test_a_lesson_opens_by_its_link_and_explains_what_is_on_the_screen(learn, filled, name):
     at = learn(filled, lesson=name, show="true")
     assert not at.exception and not at.error
-    assert at.subheader[0].value == f"{NAMES.index(name) + 1}. {LESSONS[NAMES.index(name)].title}"
+    assert at.title[0].value == f"{NAMES.index(name) + 1}. {LESSONS[NAMES.index(name)].title}"
     assert len(told(at)) > 150 and any(character.isdigit() for character in told(at))
     assert "nan" not in told(at).split()
     assert any("Simulated: no brain was measured" in text.value for text in at.markdown)
@@ -256,7 +256,7 @@ def test_the_link_of_the_course_says_what_it_cannot_show(learn, filled):
     assert not learn(filled, route="90 minutes", projector="true", done="ridge", solved="ridge").warning
     at = learn(filled, kept="5")
     at.button(key="open_steps").click().run()
-    assert not at.exception and at.subheader[0].value.startswith("4.")
+    assert not at.exception and at.title[0].value.startswith("4.")
 
 
 def test_nothing_is_given_away_before_an_answer_and_answering_shows_it(learn, filled):
@@ -275,9 +275,9 @@ def test_the_next_lesson_asks_again_and_the_one_before_remembers_its_answer(lear
     at = learn(filled, lesson="steps")
     at.radio[0].set_value(LESSONS[3].answers[1]).run()
     at.button(key="next").click().run()
-    assert at.subheader[0].value.startswith("5.") and not charts(at)
+    assert at.title[0].value.startswith("5.") and not charts(at)
     at.button(key="previous").click().run()
-    assert at.subheader[0].value.startswith("4.") and charts(at)
+    assert at.title[0].value.startswith("4.") and charts(at)
     assert at.radio[0].value == LESSONS[3].answers[1]
     assert at.query_params["lesson"] == "steps"
 

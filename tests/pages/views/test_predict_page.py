@@ -142,7 +142,7 @@ def test_a_link_opens_the_fit_and_the_region_that_it_names(page, store):
     page.query_params.update({"fit": other.key, "roi": "noise", "least_r": "0.0"})
     page.run()
     assert not page.exception and page.multiselect(key="predict_fits").value == [other.key]
-    assert any("drives noise" in each.value for each in page.subheader)
+    assert any("drives noise" in each.value for each in page.header)
 
 
 def test_back_leads_to_the_models_that_were_chosen_before(page, store, monkeypatch):

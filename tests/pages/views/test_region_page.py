@@ -37,7 +37,7 @@ def test_a_link_to_a_region_that_is_not_there_says_so_once(page):
     (warning,) = page.run().warning
     assert not page.exception and "Unknown ROI 'nowhere'" in warning.value and "press *Random vertex*" in shown(page)
     page.sidebar.selectbox(key="roi").set_value("driven").run()
-    assert not page.warning and page.header[0].value == "driven"
+    assert not page.warning and page.title[0].value == "driven"
 
 
 def test_an_roi_has_its_responses_favourites_and_every_fit_that_covers_it(page, tiny, store):
@@ -45,7 +45,7 @@ def test_an_roi_has_its_responses_favourites_and_every_fit_that_covers_it(page, 
     fit(replace(TINY, target_groups="vertex:lh:7"), store=store)
     page.query_params["roi"] = "driven"
     page.run()
-    assert not page.exception and page.header[0].value == "driven" and "5 vertices in left hemisphere" in shown(page)
+    assert not page.exception and page.title[0].value == "driven" and "5 vertices in left hemisphere" in shown(page)
     means = np.concatenate([tiny.subject.responses[hemi][:, :5] for hemi in ("lh", "rh")], axis=1).mean(1)
     assert picked(page, "most") == (np.argsort(-means)[:8] + 1).tolist() and picked(page, "least") == (np.argsort(means)[:8] + 1).tolist()
     assert "2 of 3 finished fits" in shown(page) and len(figure(page, "covering_chart")["layout"]["yaxis"]["ticktext"]) == 2
@@ -61,7 +61,7 @@ def test_a_vertex_has_its_own_and_a_random_one_is_one_of_the_subjects(page, tiny
     page.query_params.update({"vertex": "rh 3", "stimulus": "7"})
     page.run()
     column = tiny.subject.responses["rh"][:, 3]
-    assert not page.exception and page.header[0].value == "Vertex rh 3" and "In **driven**" in shown(page)
+    assert not page.exception and page.title[0].value == "Vertex rh 3" and "In **driven**" in shown(page)
     assert picked(page, "most") == (np.argsort(-column)[:8] + 1).tolist()
     assert figure(page, "tuning")["layout"]["annotations"][0]["text"].startswith("stimulus 7, ")
     found = set()
@@ -83,4 +83,4 @@ def test_choosing_a_region_leaves_the_vertex(page):
     page.query_params["vertex"] = "lh 2"
     page.run()
     page.selectbox(key="roi").select("noise").run()
-    assert not page.exception and page.header[0].value == "noise" and page.text_input(key="vertex").value == ""
+    assert not page.exception and page.title[0].value == "noise" and page.text_input(key="vertex").value == ""

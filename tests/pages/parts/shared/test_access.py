@@ -75,12 +75,12 @@ def test_the_command_makes_a_hash_of_what_is_typed():
 def test_nothing_is_shown_before_the_password(app, hashed, monkeypatch):
     monkeypatch.setenv("ENCODING_PASSWORD_HASH", hashed)
     app.run()
-    assert not app.exception and not app.header and not app.selectbox
+    assert not app.exception and not app.title and not app.selectbox
     pressed(app, "wrong")
-    assert app.error[0].value == "That is not the password." and not app.header
+    assert app.error[0].value == "That is not the password." and not app.title
     pressed(app, PASSWORD)
-    assert not app.exception and [each.value for each in app.header] == ["How well does **pixels** of **tinynet** predict **subject 1**?"]
-    assert app.run().header, "asked once in a session"
+    assert not app.exception and [each.value for each in app.title] == ["How well does **pixels** of **tinynet** predict **subject 1**?"]
+    assert app.run().title, "asked once in a session"
 
 
 def test_wrong_tries_make_the_next_wait(app, hashed, monkeypatch):
@@ -88,7 +88,7 @@ def test_wrong_tries_make_the_next_wait(app, hashed, monkeypatch):
     app.run()
     pressed(app, "one"), pressed(app, "two")
     pressed(app, PASSWORD)
-    assert "Wait" in app.error[0].value and not app.header, "even the right one waits"
+    assert "Wait" in app.error[0].value and not app.title, "even the right one waits"
 
 
 def test_waits_grow_and_are_forgotten():
@@ -164,7 +164,7 @@ def test_a_new_session_does_not_escape_the_wait_of_the_server(app, hashed, monke
     for _ in range(5):
         access.EVERYBODY.wrong()
     pressed(app.run(), PASSWORD)
-    assert "wait" in app.error[0].value.lower() and not app.header
+    assert "wait" in app.error[0].value.lower() and not app.title
 
 
 # ---- the login
@@ -215,9 +215,9 @@ def test_streamlits_login_stands_before_every_page(app, monkeypatch, user, shown
     monkeypatch.setattr(access.st, "user", user)
     app.run()
     assert not app.exception
-    told = [each.value for each in (*app.header, *app.error)] + [each.label for each in app.button]
+    told = [each.value for each in (*app.title, *app.error)] + [each.label for each in app.button]
     assert any(shown in text for text in told)
-    assert bool(app.header) == (shown == "How well")
+    assert bool(app.title) == (shown == "How well")
 
 
 # ---- read-only

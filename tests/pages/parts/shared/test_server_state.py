@@ -44,11 +44,11 @@ def test_an_edited_mask_reaches_an_open_page_once_its_files_are_looked_at_again(
     fit(replace(TINY, split="holdout:0.9:5"), store, device="cpu")
     page = open_page(dataset="tiny", subject="subj01", backbone="tinynet", layer="pixels", components="0", roi="driven", part="Predictions")
     page.run()
-    assert not page.exception and "Mean of driven (10 vertices)" in [each.value for each in page.subheader]
+    assert not page.exception and "Mean of driven (10 vertices)" in [each.value for each in page.header]
     tiny.change(**CHANGES["ROI mask"](tiny.subject))
     server_state._opened.clear()  # a few seconds later
     page.run()
-    assert not page.exception and "Mean of driven (8 vertices)" in [each.value for each in page.subheader]
+    assert not page.exception and "Mean of driven (8 vertices)" in [each.value for each in page.header]
 
 
 def test_a_changed_file_is_noticed_at_the_next_look_and_an_unchanged_one_costs_no_opening(tmp_path, tiny, monkeypatch):
