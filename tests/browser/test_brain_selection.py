@@ -71,6 +71,7 @@ def test_a_vertex_is_chosen_from_the_keyboard_alone(still) -> None:
     still.keyboard.press("Enter")
     still.get_by_text(re.compile(r"selected lh column \d+ vertex \d+")).wait_for()
     first = still.get_by_text(re.compile(r"selected lh column \d+ vertex \d+")).inner_text()
+    assert "(selected)" in still.locator(".brain [role=status]").inner_text(), "which is read aloud"
     still.keyboard.press("ArrowRight")
     settle(still)
     still.keyboard.press("Enter")

@@ -268,8 +268,10 @@ export function createBrainView(parent, meshFile, onSelect = () => {}) {
   function hover(x, y) {
     const found = pick(x, y);
     canvas.classList.toggle("over-data", Boolean(found) && !Number.isNaN(data[found.hemi].values[found.vertex]));
-    if (found) showTooltip(frame, describe(found.hemi, found.vertex, data[found.hemi], map.header), x, y);
-    else hide(frame.tooltip);
+    if (!found) return hide(frame.tooltip);
+    const [place, ...lines] = describe(found.hemi, found.vertex, data[found.hemi], map.header);
+    const isSelected = selected?.hemi === found.hemi && selected.vertex === found.vertex; // said here, as a reader of screens sees no marker
+    showTooltip(frame, [isSelected ? `${place} (selected)` : place, ...lines], x, y);
   }
 
   function click(x, y) {
