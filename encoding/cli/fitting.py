@@ -129,7 +129,7 @@ def describe(result: Result, score: str = "r") -> str:
             if kept["reduced"]
         ],
         *([f"input     {spec.input}, in place of the preprocessing of the weights"] if spec.input else []),
-        f"images    {result.n_train:,} to train, {result.n_test:,} to test ({spec.split})",
+        f"split     {result.counted('training')}, {result.counted('test')} ({spec.split})",
         *(["repeats   responses and predictions of a test stimulus are averaged before they are scored"] if spec.average_repeats else []),
         *_delay_lines(result),
         *_test_set_lines(result),
@@ -158,10 +158,11 @@ def _delay_lines(result: Result) -> list[str]:
 def _test_set_lines(result: Result) -> list[str]:
     """One line per test set of a split that has several: its size, and the mean r of the table's first row in each hemisphere."""
     table, lines = scores_by_test_set(result), []
-    for (name, n_test), rows in [] if table.empty else table.groupby(["test_set", "n_test"], sort=False):
+    for name, rows in [] if table.empty else table.groupby("test_set", sort=False):
         first = rows[rows["roi"] == rows["roi"].iloc[0]]
         means = ", ".join(f"{hemi} {r:.3f}" for hemi, r in zip(first["hemi"], first["r_mean"], strict=True))
-        lines.append(f"test set  {name}: {n_test:,} stimuli, mean r of {first['roi'].iloc[0]}: {means}")
+        tested = Result(result.plan.test_sets[name], result.store).counted("test")
+        lines.append(f"test set  {name}: {tested}, mean r of {first['roi'].iloc[0]}: {means}")
     return lines
 
 

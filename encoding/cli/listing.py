@@ -144,10 +144,10 @@ def run_rois(arguments: argparse.Namespace, progress: Progress) -> Answer:
         "n_vertices": {hemi: int(subject.responses[hemi].shape[1]) for hemi in subject.hemis},
         "rois": counts,
     }
-    return Answer(document, _rois_text(subject, document))
+    return Answer(document, _rois_text(subject, document, "clips" if dataset.clips else "images"))
 
 
-def _rois_text(subject: Subject, document: Mapping[str, Any]) -> str:
+def _rois_text(subject: Subject, document: Mapping[str, Any], what: str) -> str:
     rows = [[EVERY_VERTEX, "", *(f"{document['n_vertices'][hemi]:,}" for hemi in subject.hemis)]]
     count = {(row["roi"], row["hemi"]): f"{row['n_vertices']:,}" for row in document["rois"]}
     classes = {row["roi"]: row["class"] or "" for row in document["rois"]}
@@ -155,4 +155,4 @@ def _rois_text(subject: Subject, document: Mapping[str, Any]) -> str:
     sides = [SIDES.get(hemi, hemi) for hemi in subject.hemis]
     counted = table(["ROI", "class", *sides], rows, align="<<" + ">" * len(sides), groups=[("", 2), ("vertices", len(sides))])
     marked = "\nSimulated: no brain was measured." if subject.simulated else ""
-    return f"{counted}\n\n{subject.dataset} {subject.name}, {subject.n_stimuli:,} images with responses.{marked}"
+    return f"{counted}\n\n{subject.dataset} {subject.name}, responses to {subject.counted(what)}.{marked}"

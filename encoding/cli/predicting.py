@@ -183,7 +183,7 @@ def model_line(result: Result) -> str:
     spec, n_models = result.plan.spec, len(result.plan.folds)
     averaged = f", mean of {n_models} models, one a fold" if n_models > 1 else ""
     marked = " (simulated: no brain was measured)" if result.plan.subject.simulated else ""
-    trained = f"{result.n_train:,} of {result.plan.subject.n_stimuli:,} stimuli to train{' each' if averaged else ''}"
+    trained = f"{result.counted('training')}{' each' if averaged else ''}"
     return f"model      {spec.dataset} {spec.subject}{marked}, {spec.network_and_layers}, {spec.readout}, {trained}{averaged}"
 
 

@@ -211,8 +211,19 @@ class Subject:
 
     @property
     def n_stimuli(self) -> int:
-        """Number of stimuli with responses."""
+        """Number of rows of the responses; repeats of a stimulus are rows of their own."""
         return len(self.stimuli)
+
+    def counted(self, what: str, rows: np.ndarray | None = None) -> str:
+        """Number of rows in words, such as "100 test images"; all rows without ``rows``.
+
+        Where stimuli were shown several times it is "108 trials of 36 test images", and where rows are samples of runs "600 test samples".
+        """
+        n = self.n_stimuli if rows is None else len(rows)
+        if self.runs is not None:
+            return f"{n:,} {' '.join([*what.split()[:-1], 'samples'])}"
+        shown = len(np.unique(self.stimulus_of_row if rows is None else self.stimulus_of_row[rows]))
+        return f"{n:,} {what}" if n == shown else f"{n:,} trials of {shown:,} {what}"
 
     @cached_property
     def annotations_key(self) -> str:

@@ -61,16 +61,9 @@ class VertexScores:
         return len(self.test_rows())
 
     def counted(self, part: Literal["training", "test"]) -> str:
-        """Number of training rows (of the first fold) or of scored test rows in words, such as "100 test images".
-
-        Where stimuli were shown several times it is "108 trials of 36 test images", and where rows are samples of runs "600 test samples".
-        """
-        subject, folds = self.plan.subject, self.plan.folds
-        rows = folds[0].train if part == "training" else np.concatenate([fold.test for fold in folds])
-        n, n_stimuli = self.n_train if part == "training" else self.n_test, len(np.unique(subject.stimulus_of_row[rows]))
-        if subject.runs is not None:
-            return f"{n:,} {part} samples"
-        return f"{n:,} {'' if n == n_stimuli else f'trials of {n_stimuli:,} '}{part} {'clips' if self.plan.of_clips else 'images'}"
+        """Number of training rows (of the first fold) or of scored test rows in words: :meth:`Subject.counted`."""
+        rows = self.plan.folds[0].train if part == "training" else self.test_rows()
+        return self.plan.subject.counted(f"{part} {'clips' if self.plan.of_clips else 'images'}", rows)
 
     @property
     def n_test_stimuli(self) -> int:

@@ -197,7 +197,7 @@ def _write_fit(site: _Writer, result: ScoreTables, label: str, store: Store | No
         f"{slug}.html",
         "fit.html",
         title=label,
-        subtitle=f"{_whose(spec)} · {result.n_train:,} training and {result.n_test:,} test {_stimuli(result)}",
+        subtitle=f"{_whose(spec)} · {result.counted('training')} and {result.counted('test')}",
         simulated=SIMULATED if result.plan.subject.simulated else "",
         slug=slug,
         headline=headline,
@@ -219,10 +219,6 @@ def _write_fit(site: _Writer, result: ScoreTables, label: str, store: Store | No
 
 def _whose(spec: FitSpec) -> str:
     return f"{dataset_label(spec.dataset)}, {subject_label(spec.subject)}"
-
-
-def _stimuli(result: ScoreTables) -> str:
-    return "clips" if result.plan.of_clips else "images"
 
 
 def _best_text(result: ScoreTables) -> str:

@@ -131,7 +131,7 @@ def _painted(subject_view: SubjectView, paint: str, row: int | None, unit: str) 
     if paint == "ceiling":
         st.caption(f"No noise ceiling is known for these responses; the brain shows how much each {subject.unit} varies.")
     overview = subject_view.overview()
-    over = f"over {overview.n_rows:,} of {subject.n_stimuli:,} {subject_view.what}"
+    over = f"over {overview.n_rows:,} of {subject.counted(subject_view.what)}"
     if paint == "mean":
         return _scaled(subject_view, overview.mean, f"Mean measured response {over}", "mean")
     return _scaled(subject_view, overview.sd, f"Standard deviation of measured responses {over}", "sd")

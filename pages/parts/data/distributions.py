@@ -72,8 +72,8 @@ def responses_panel(subject_view: SubjectView) -> None:
         how=subject.unit.fill(HOW_SPREAD),
         source=subject_view.source,
     )
-    sample = "every one" if found.n_rows == subject.n_stimuli else f"{found.n_rows:,} of {subject.n_stimuli:,}"
-    st.caption(f"From {sample} of the {subject_view.what}, evenly spaced, and every {subject.unit}.")
+    sample = "all" if found.n_rows == subject.n_stimuli else f"{found.n_rows:,}, evenly spaced, of"
+    st.caption(f"From {sample} {subject.counted(subject_view.what)} and every {subject.unit}.")
     if subject.ceiling is None:
         st.info("No noise ceiling is known for these responses, so nobody can say how well a perfect model would do.")
         return

@@ -64,11 +64,11 @@ def headline(subject_view: SubjectView) -> None:
     """Show the subject's contents in one line."""
     subject, dataset = subject_view.subject, subject_view.dataset
     n_vertices = sum(values.shape[1] for values in subject.responses.values())
-    without = f", {len(subject.unlabelled):,} without" if len(subject.unlabelled) else ""
+    without = f", {len(subject.unlabelled):,} more without responses" if len(subject.unlabelled) else ""
     title = f"{simulated_badge(dataset.name, subject)}{plain(dataset.title)}"
     st.markdown(
-        f":small[{title}: {subject.n_stimuli:,} {subject_view.what} with responses of "
-        f"{subject.unit.count(n_vertices)}{without}. Split: {plain(split_label(dataset.split))}. {plain(dataset.about)}]"
+        f":small[{title}: responses of {subject.unit.count(n_vertices)} to {subject.counted(subject_view.what)}"
+        f"{without}. Split: {plain(split_label(dataset.split))}. {plain(dataset.about)}]"
     )
 
 

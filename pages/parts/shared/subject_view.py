@@ -63,7 +63,7 @@ class SubjectView:
     def source(self) -> str:
         """Origin of the numbers, for a chart's caption."""
         parts = ["Simulated" if self.subject.simulated else "", f"{self.subject.dataset} {self.subject.name}"]
-        return " · ".join(part for part in [*parts, f"measured responses to {self.subject.n_stimuli:,} {self.what}"] if part)
+        return " · ".join(part for part in [*parts, f"measured responses to {self.subject.counted(self.what)}"] if part)
 
     def overview(self) -> Overview:
         """Descriptive statistics of all responses."""

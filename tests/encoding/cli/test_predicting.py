@@ -55,7 +55,7 @@ def test_the_text_says_what_the_numbers_are_and_whose(tiny, shell, images, tmp_p
     assert "responses to 6 images: vertices 10 in rh" in out and "units      those of the responses of tiny" in out
     assert "NaN        vertices that were not fitted: 9 in rh" in out
     assert "tiny subj01 (simulated: no brain was measured), tinynet pixels, ridge" in out
-    assert "90 of 120 stimuli to train each, mean of 4 models, one a fold" in out
+    assert "90 training images each, mean of 4 models, one a fold" in out
     written, time = out.splitlines()[-2:]
     assert written == f"written    {tmp_path / 'out'}" and re.fullmatch(r"time       \d+ s", time)
 

@@ -225,9 +225,9 @@ def test_the_shell_simulates_fits_and_shows_it(monkeypatch, tmp_path, store, cap
         assert image.size == (425, 425) and image.format == "JPEG"
     assert main(["fit", "--dataset", "img2brain", "--backbone", "pixels", "--layer", "rgb", "--components", "12"]) == 0
     out = capsys.readouterr().out
-    assert "brain" in out and "simulated: no brain was measured" in out and "120 to train, 30 to test (holdout:0.8:224)" in out
+    assert "brain" in out and "simulated: no brain was measured" in out and "120 training images, 30 test images (holdout:0.8:224)" in out
     assert main(["rois", "img2brain", "subj01"]) == 0
-    assert "img2brain subj01, 150 images with responses" in capsys.readouterr().out
+    assert "img2brain subj01, responses to 150 images" in capsys.readouterr().out
 
 
 # -- shown

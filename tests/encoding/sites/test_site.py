@@ -280,10 +280,11 @@ def test_fits_from_a_shell_named_or_the_best(tiny, cache, shell, tmp_path):
 
 
 def test_networks_of_one_name_are_labelled_with_their_source():
-    names = ("torchvision/resnet50", "timm/resnet50", "open_clip/RN50/openai")
+    names = ("torchvision/resnet50", "resnet50", "timm/resnet50", "open_clip/RN50/openai")
     specs = [replace(TINY, backbone=name, layers=("fc",)) for name in names]
-    assert labels_of(specs) == ["torchvision/resnet50 fc", "timm/resnet50 fc", "RN50/openai (open_clip) fc"]
-    assert labels_of(specs[1:]) == ["resnet50 fc", "RN50/openai (open_clip) fc"]
+    others = ["resnet50 (timm) fc", "RN50/openai (open_clip) fc"]
+    assert labels_of(specs[1:]) == ["resnet50 fc", *others]
+    assert labels_of(specs) == ["torchvision/resnet50 fc", "resnet50 fc", *others]
 
 
 def test_fits_that_no_setting_tells_apart_are_labelled_with_their_keys(tiny, store, tmp_path):

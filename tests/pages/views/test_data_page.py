@@ -121,7 +121,8 @@ def test_a_subject_is_opened_when_asked_and_its_contents_are_counted(page):
         "unknown",
     ]
     assert "Simulated: no brain was measured" in shown(page) and "no brain map" in shown(page) and "No noise ceiling" in shown(page)
-    assert "150 images with responses of 20 voxels, 6 without" in shown(page) and "80 % train, 20 % test (seed 224)" in shown(page)
+    assert "responses of 20 voxels to 150 images, 6 more without responses" in shown(page)
+    assert "80 % train, 20 % test (seed 224)" in shown(page)
     assert "names no ROIs" in shown(tab(page, "Regions"))
     assert "vert" not in shown(page).lower()
 
@@ -293,7 +294,7 @@ def test_the_brain_shows_what_is_chosen_and_says_what_that_is(labelled, monkeypa
         "mean of 2 repeats" in drawn[1].title and drawn[1].colour_map == "PuOr_r" and drawn[1].colour_range[0] == -drawn[1].colour_range[1]
     )
     assert "standard deviations of each vertex" in drawn[2].title and drawn[2].colour_range == (-3, 3)
-    assert "over 120 of 120 images" in drawn[3].title and drawn[3].chosen_roi == "driven" and drawn[3].selected == ("rh", 2)
+    assert "over 120 of 120 trials of 100 images" in drawn[3].title and drawn[3].chosen_roi == "driven" and drawn[3].selected == ("rh", 2)
 
 
 def test_regions_have_a_colour_each_and_those_without_vertices_are_named(labelled, monkeypatch):

@@ -91,7 +91,7 @@ def test_one_training_is_scored_on_every_test_set_and_the_table_agrees_with_a_fi
     words = "fit --dataset mine --subject me --backbone tinynet --layer colour --components 0 --split named:general"
     assert main(words.split()) == 0
     shown = capsys.readouterr().out
-    assert "test set  inside: 8 stimuli" in shown and "test set  outside: 11 stimuli" in shown
+    assert "test set  inside: 8 test images" in shown and "test set  outside: 11 test images" in shown
 
 
 def test_an_experiment_has_every_test_set_also_of_fits_that_were_scored_on_one_alone(folder, store):
