@@ -369,7 +369,7 @@ def test_clips_say_that_their_middle_frame_is_shown(labelled, tiny, monkeypatch)
 
 def test_responses_say_how_many_stimuli_they_are_from_and_how_often_each_was_shown(labelled):
     text = shown(tab(labelled, "Responses"))
-    assert "of 100 different images, 80 once, 20 2 times" in text and "From every one of the images" in text
+    assert "of 100 different images, 80 once, 20 2 times" in text and "From all 120 trials of 100 images" in text
     assert {chart.proto.id.rpartition("-")[2] for chart in labelled.get("plotly_chart")} == {"spread", "ceilings"}
 
 
