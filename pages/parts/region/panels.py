@@ -37,6 +37,7 @@ MOST_FITS = 60  # the newest; each is opened
 MOST_LINKED = 12
 STYLE = """<style>
 .st-key-covering a {padding: 0; min-height: 1.5rem}
+.st-key-covering [data-testid=stMarkdownContainer] {margin: 0}
 .st-key-covering p {margin: 0; font-size: 0.85rem}
 .st-key-covering a p {color: var(--st-primary-color)}
 </style>"""
@@ -201,11 +202,12 @@ def _counts(keys: Sequence[str], runs: pd.DataFrame, table: pd.DataFrame) -> str
 
 def _fit_links(name: str, r: float, result: ScoreTables, roi: str | None, vertex: Selection | None) -> None:
     looked = {"vertex": f"{vertex[0]} {vertex[1]}"} if vertex else {"roi": roi}
-    st.markdown(f"r {r:.2f} · {plain(name)}")
-    with st.container(horizontal=True, gap="medium"):
-        if result.has_data:
-            st.page_link(view("explore"), label="Explore", query_params=explore_query(result.plan.spec) | looked)
-        st.page_link(view("predict"), label="Predict", query_params={"fit": result.key} | ({} if vertex else looked))
+    with st.container(gap=None):
+        st.markdown(f"r {r:.2f} · {plain(name)}")
+        with st.container(horizontal=True, gap="medium"):
+            if result.has_data:
+                st.page_link(view("explore"), label="Explore", query_params=explore_query(result.plan.spec) | looked)
+            st.page_link(view("predict"), label="Predict", query_params={"fit": result.key} | ({} if vertex else looked))
 
 
 def _link_to_explore(subject_view: SubjectView, roi: str | None, vertex: Selection | None) -> None:
