@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import streamlit as st
 
 from encoding import DATASETS, Result
@@ -61,7 +62,8 @@ def brain_panel() -> None:
 def _fitted(result: Result) -> None:
     table = roi_table(result)
     roi = best_roi(table)
-    r = table.loc[table["roi"] == roi, "r_mean"].mean()
+    of_it = table[(table["roi"] == roi) & (table["n_vertices"] > 0)]
+    r = np.average(of_it["r_mean"], weights=of_it["n_vertices"])
     st.markdown(
         f"{SIMULATED} How well **{' + '.join(START.layers)}** of **{network_label(START.backbone)}** predicts each vertex of "
         f"**{subject_label(START.subject)}**, over "
