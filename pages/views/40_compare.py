@@ -2,15 +2,14 @@
 
 import streamlit as st
 
+from pages.parts.compare.choice import choose_runs, open_all
 from pages.parts.compare.group import group_panel
 from pages.parts.compare.panels import (
     ask_for_intervals,
-    choose_runs,
     comparisons,
     describe_runs,
     difference_panel,
     every_score_panel,
-    open_all,
     spread_panel,
     take_away,
     verdict_panel,

@@ -1,8 +1,8 @@
-"""Panels of the Compare page: choice of fits, differences in settings and in scores."""
+"""Panels of the Compare page: differences in settings and in scores."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -23,12 +23,11 @@ from encoding.evaluation.scores import SCORES
 from encoding.fits.composition import READOUT
 from encoding.jobs.tasks import compute_intervals, study
 from encoding.plots.brain.score_maps import difference_brain
-from encoding.runs.labels import labelled_classes, model_label, readout_label, split_label, subject_label
+from encoding.runs.labels import labelled_classes
 from encoding.runs.report import how_it_was_tested, report, roi_ends
-from encoding.runs.table import short_name, tested
 from encoding.runtime.csv import to_csv
-from encoding.runtime.registry import unknown
 from encoding.storage.keys import stage_of
+from pages.parts.compare.choice import names_of
 from pages.parts.shared.access import may_change
 from pages.parts.shared.badges import SIMULATED
 from pages.parts.shared.baseline import pin_button, pinned_key
@@ -36,8 +35,7 @@ from pages.parts.shared.brain_component import brain_view, clicked
 from pages.parts.shared.chart import chart, origin
 from pages.parts.shared.job_progress import follow
 from pages.parts.shared.links import explore_query, view
-from pages.parts.shared.runs_table import MOST_COMPARED
-from pages.parts.shared.server_state import display_key, job_key, jobs, opened_run, roi_table, store
+from pages.parts.shared.server_state import display_key, job_key, jobs, roi_table, store
 from pages.parts.shared.text import plain
 
 HOW = {
@@ -51,126 +49,6 @@ HOW = {
     "scatter": "Each {unit} has one place: to the right it is well predicted by A, upwards by the other. A cloud above the diagonal means "
     "that the other model is better (of an error, worse); a cloud along it that both predict the same {units}.",
 }
-
-MOST_NAMED = 2  # settings in the name of a fit
-OWN_SETTINGS = ("readout", "split", "n_components", "pool", "subject", "input", "degree", "target_groups", "reduction")
-WORDS = {"readout": readout_label, "subject": subject_label, "split": split_label}  # settings whose values speak for themselves
-
-
-def choose_runs(table: pd.DataFrame) -> tuple[str, ...]:
-    """Choose the fits to compare (``a`` and ``b`` of the link) and return their keys, A first; may be fewer than two."""
-    names = {row["key"]: short_name(row) for row in table.to_dict("records")}
-    _follow_link(names)
-    pinned = pinned_key()
-    if "a" not in st.query_params and ("compare_a" not in st.session_state or pinned != st.session_state.get("_compare_pin")):
-        st.session_state["compare_a"], st.session_state["compare_b"] = newest_pair(table, first=pinned)
-    st.session_state["_compare_pin"] = pinned
-    for key in ("compare_a", "compare_b"):  # one that was removed meanwhile
-        kept = st.session_state.get(key)
-        if key == "compare_a" and kept not in names:
-            st.session_state[key] = None
-        elif key == "compare_b":
-            st.session_state[key] = [name for name in kept or [] if name in names]
-    left, middle, right = st.columns([7, 2, 7], vertical_alignment="bottom")
-    first = left.selectbox(
-        "A", list(names), format_func=names.get, key="compare_a", persist_state="session", placeholder="Choose a fit",
-        help="The fit that the others are held against.",
-    )  # fmt: skip
-    middle.button("Swap", key="swap", icon=":material/swap_horiz:", help="A becomes B, and B becomes A.", width="stretch", on_click=_swap)
-    others = right.multiselect(
-        "B, C …", [key for key in names if key != first], format_func=names.get, key="compare_b", persist_state="session",
-        max_selections=MOST_COMPARED - 1, placeholder="Choose one or more fits", help="Differences are theirs minus those of A.",
-    )  # fmt: skip
-    _write_link(first, others)
-    return (first, *others) if first else ()
-
-
-def newest_pair(table: pd.DataFrame, *, first: str = "") -> tuple[str | None, list[str]]:
-    """Find the two newest fits that can be paired in a table of runs, newest first: the older as A, the newer as B; none if there are none.
-
-    They have a subject and a split in common, or, where no two have, the subject.
-
-    Parameters
-    ----------
-    first : key of the fit that is to be A, with the newest other one of its subject as B.
-    """
-    chosen = table[(table["key"] == first) & ~table["damaged"].astype(bool)]
-    sound = tested(table)
-    for shared in (["dataset", "subject", "split"], ["dataset", "subject"]):
-        if len(chosen):
-            same = (sound[shared] == chosen[shared].iloc[0]).all(axis=1) & (sound["key"] != first)
-            if same.any():
-                return first, [sound.loc[same, "key"].iloc[0]]
-            continue
-        for _, same in sound.groupby(shared, sort=False):
-            if len(same) > 1:
-                newer, older = same["key"].iloc[:2]
-                return older, [newer]
-    return (first, []) if len(chosen) else (None, [])
-
-
-def _swap() -> None:
-    """Callback: A and B change places."""
-    first, others = st.session_state["compare_a"], st.session_state["compare_b"]
-    if first and others:
-        st.session_state["compare_a"], st.session_state["compare_b"] = others[0], [first, *others[1:]]
-
-
-def _follow_link(names: Mapping[str, str]) -> None:
-    """Choose what a link names. The widgets are not bound to the URL, where their labels would stand instead of keys."""
-    linked = (st.query_params.get("a"), tuple(st.query_params.get_all("b")))
-    if linked == st.session_state.get("_compare_link") or linked == (None, ()):
-        return
-    st.session_state["_compare_link"] = linked
-    for key in [key for key in (linked[0], *linked[1]) if key and key not in names]:
-        st.warning(
-            f"The link asks for a fit that is not here. {plain(unknown('fit', key, names, show=3))} Whoever has it can export it on Cache."
-        )
-    if linked[0] in names:
-        st.session_state["compare_a"] = linked[0]
-    st.session_state["compare_b"] = [key for key in dict.fromkeys(linked[1]) if key in names and key != linked[0]]
-
-
-def _write_link(first: str | None, others: Sequence[str]) -> None:
-    now = (first, tuple(others))
-    if now != (st.query_params.get("a"), tuple(st.query_params.get_all("b"))):
-        st.session_state["_compare_link"] = now
-        for name, value in (("a", first), ("b", list(others))):
-            if value:
-                st.query_params[name] = value
-            else:
-                st.query_params.pop(name, None)
-
-
-def open_all(keys: Sequence[str]) -> dict[str, Result]:
-    """Open the chosen fits, by letter; shows an error for each that cannot be opened."""
-    results = {}
-    for letter, key in zip("ABCDEF", keys, strict=False):
-        result = opened_run(key)
-        if isinstance(result, str):
-            st.error(f"{letter}: {plain(result)}")
-        else:
-            results[letter] = result
-    return results
-
-
-def names_of(results: Mapping[str, Result]) -> dict[str, str]:
-    """Letter of each fit to its name in charts: the letter, network and layers, and where these are the same what else differs."""
-    models = {letter: model_label(result.plan.spec) for letter, result in results.items()}
-    if len(set(models.values())) == len(models):
-        return {letter: f"{letter} · {model}" for letter, model in models.items()}
-    table = what_differs(list(results.values())).set_index("setting")
-    own = [name for name in table.index if name in OWN_SETTINGS or ":" in name][:MOST_NAMED]
-    further = [[WORDS.get(name, str)(str(table.loc[name].iloc[place])) for name in own] for place in range(len(models))]
-    labels = [name.rpartition(": ")[2].replace("n_components", "components") for name in own]
-    named = [
-        ", ".join(value if name in WORDS else f"{label} {value}" for name, label, value in zip(own, labels, values, strict=True) if value)
-        for values in further
-    ]
-    return {
-        letter: ", ".join([f"{letter} · {model}", *filter(None, [more])])
-        for (letter, model), more in zip(models.items(), named, strict=True)
-    }
 
 
 def verdict_panel(results: Mapping[str, Result], compared: Mapping[str, Comparison]) -> None:

@@ -115,14 +115,14 @@ def test_a_pinned_fit_is_a_and_grey_with_the_newest_other_fit_of_its_test_set_as
 
 
 def test_one_fit_of_each_subject_is_no_pair(page, runs):
-    from pages.parts.compare.panels import newest_pair
+    from pages.parts.compare.choice import newest_pair
 
     table = pd.DataFrame({"key": ["c", "b", "a"], "dataset": "x", "subject": ["1", "2", "2"], "split": "kfold:5:0", "damaged": False})
     assert newest_pair(table) == ("a", ["b"]) and newest_pair(table[:2]) == (None, [])
 
 
 def test_the_pair_of_a_bare_page_can_be_paired_if_any_can():
-    from pages.parts.compare.panels import newest_pair
+    from pages.parts.compare.choice import newest_pair
 
     splits = ["kfold:5:0/holdout:0.8:0", "all", "kfold:5:0", "holdout:0.9:5", "kfold:5:0/holdout:0.8:0", "kfold:5:0"]
     table = pd.DataFrame({"key": list("fedcba"), "dataset": "x", "subject": "1", "split": splits, "damaged": False})
