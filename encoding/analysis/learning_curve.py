@@ -32,11 +32,11 @@ SMALLEST = 40  # training images at the left end of the curve
 def learning_curve(spec: FitSpec, store: Store, report: Report = silent, device: str = "auto") -> dict[str, np.ndarray]:
     """Compute r on training and test images of readouts fitted on increasing numbers of images; cached in the Store.
 
-    Training images are added in one random order, so each size contains the smaller ones. Regularisation is selected anew at each size
-    on its own inner folds. The components are those of all training images; PCA reads no response. With a k-fold split the
-    curves of the folds are averaged, so that the right end is the score of the fit. Repeats of test stimuli are averaged where the spec
-    says so; training rows never are. Where the training r requires predictions, it is computed on as many training images as there are
-    test images.
+    Training images are added in one random order, a group of rows at a time, so each size contains the smaller ones. Regularisation is
+    selected anew at each size on its own inner folds, all of which have rows at the smallest size. The components are those of all training
+    images; PCA reads no response. With a k-fold split the curves of the folds are averaged, so that the right end is the score of the
+    fit. Repeats of test stimuli are averaged where the spec says so; training rows never are. Where the training r requires predictions, it
+    is computed on as many training images as there are test images.
 
     Returns
     -------
@@ -78,7 +78,8 @@ def has_curve(spec: FitSpec) -> bool:
 
 def curve_key(fit_key: str, groups: np.ndarray) -> str:
     """Key of a fit's learning curve in the Store; ``groups`` (n_stimuli,) are the groups of rows that are added together."""
-    return digest("curve", CURVE_VERSION, fit=fit_key, groups=groups_digest(groups))
+    made = {"begins": "with rows of every inner fold"} if len(np.unique(groups)) < len(groups) else {}  # earlier releases had empty ones
+    return digest("curve", CURVE_VERSION, fit=fit_key, groups=groups_digest(groups), **made)
 
 
 def _fold_curve(
@@ -173,7 +174,7 @@ def correlation(model: LinearModel, moments: Moments) -> np.ndarray:
 def _sizes(plan: Plan) -> np.ndarray:
     n_train = len(plan.folds[0].train)
     smallest = max(SMALLEST, 4 * plan.readout.n_folds(plan.options))
-    for fold in plan.folds if plan.subject.runs is not None else ():  # some of every inner fold: runs come one after another
+    for fold in plan.folds:  # some of every inner fold: groups come one after another
         inner = plan.inner(fold)[_shuffled(plan.subject.groups[fold.train])]
         smallest = max(smallest, 4 + int(np.unique(inner, return_index=True)[1].max()))
     smallest = min(n_train, smallest)
