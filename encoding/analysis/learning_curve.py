@@ -173,7 +173,7 @@ def correlation(model: LinearModel, moments: Moments) -> np.ndarray:
 
 def _sizes(plan: Plan) -> np.ndarray:
     n_train = len(plan.folds[0].train)
-    smallest = max(SMALLEST, 4 * plan.readout.n_folds(plan.options))
+    smallest = max(SMALLEST, plan.readout.fewest_rows(plan.options))
     for fold in plan.folds:  # some of every inner fold: groups come one after another
         inner = plan.inner(fold)[_shuffled(plan.subject.groups[fold.train])]
         smallest = max(smallest, 4 + int(np.unique(inner, return_index=True)[1].max()))

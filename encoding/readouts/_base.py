@@ -82,6 +82,10 @@ class Readout(ABC):
         """Number of inner cross-validation folds of the training rows on which :meth:`fit` chooses parameters; 1 where it chooses none."""
         return 1
 
+    def fewest_rows(self, options: Any) -> int:
+        """Number of training rows below which :meth:`fit` refuses, or has next to nothing to choose parameters on."""
+        return 4 * self.n_folds(options)
+
     def uses(self, options: Any) -> tuple[str, ...]:
         """List what a fit reads beside components (or stimuli) and responses; each enters the key of the model.
 

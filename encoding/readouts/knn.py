@@ -62,6 +62,9 @@ class KNN(Readout):
     export_refusal = "Its model is made of the training responses themselves, which are not passed on."
     options = KNNOptions
 
+    def fewest_rows(self, options: KNNOptions) -> int:
+        return options.k
+
     def fit(self, data: Training, options: KNNOptions, *, device: str = "cpu", report: Report = silent) -> NeighbourModel:
         """Store the training rows; ValueError where there are fewer than k."""
         if options.k > len(data.X):

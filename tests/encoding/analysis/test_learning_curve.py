@@ -1,4 +1,4 @@
-"""Learning curves where rows come in groups."""
+"""Learning curves where rows come in groups, and of readouts that need many rows."""
 
 from dataclasses import replace
 
@@ -19,3 +19,8 @@ def test_every_inner_fold_has_rows_at_every_size_where_rows_come_in_groups(tiny,
     np.testing.assert_allclose(curve["lh_test"][-1, :5], fit(spec, store).score("lh")[:5], atol=1e-4)
     assert (n_folds - 1) * rows_of_a_group < curve["sizes"][0] < curve["sizes"][-1]
     assert np.isfinite(curve["lh_test"]).all()
+
+
+def test_a_curve_of_many_neighbours_begins_where_there_are_as_many_images(tiny, store):
+    curve = learning_curve(replace(TINY, readout="knn", options={"k": 60}), store, device="cpu")
+    assert curve["sizes"][0] == 60 and np.isfinite(curve["lh_test"][:, :5]).all()
