@@ -35,6 +35,7 @@ UNSEEN = 0.8  # of the steps that the last penalty took, before any are looked a
 MOST_SETTLED = 0.8  # of the targets, whereupon the others go on alone
 SWING = 0.1  # of the change that would do, since Nesterov's steps swing about where they lead
 SMALLEST_L1 = 1e-25  # steps divide by it
+ROUNDING = 1e-12  # relative, of the penalty at which all weights are 0
 
 
 class Path:
@@ -185,6 +186,7 @@ def solve_each(gram: Gram, c: torch.Tensor, l1: torch.Tensor, l2: torch.Tensor) 
         weights = steps(gram, c, *penalties, weights, tolerance=NARROW_TOLERANCE, most=MOST_STEPS)[0]
     c = c.double()
     weights = steps(gram, c, *penalties, weights.double(), tolerance=KKT_TOLERANCE, most=MOST_STEPS)[0]
+    weights[:, c.abs().amax(0) <= l1 * (1 + ROUNDING)] = 0
     residual = kkt(gram, c, l1, l2, weights)
     far = (residual > KKT_TOLERANCE).nonzero()[:, 0]
     if len(far):

@@ -256,3 +256,12 @@ def test_weights_that_are_not_optimal_are_said_not_to_be(monkeypatch):
     with pytest.warns(NotConverged, match="lasso has not converged for"):
         model = fit("lasso", X, Y, alpha=0.01)
     assert model.details["kkt"].max() > 1e-4
+
+
+@pytest.mark.parametrize("readout", ["lasso", "elastic_net", "multitask_lasso", "multitask_elastic_net"])
+def test_at_the_largest_penalty_no_weight_is_left_by_rounding(readout):
+    rng = np.random.default_rng(0)
+    ours = fit(readout, rng.normal(size=(90, 12)).astype(np.float32), rng.normal(size=(90, 300)).astype(np.float32))
+    assert (ours.details["n_weights"] == 0).any()
+    smallest = np.abs(ours.weights[ours.weights != 0]).min(initial=1)
+    assert smallest > 1e-12
