@@ -26,8 +26,8 @@ N_FIFTHS, VALIDATION_SEED = 5, 1  # the readout's own inner folds have the seed 
 def validation_fold(fit_plan: Plan) -> Fold:
     """Split the first fold's training rows into four fifths for training (``train``) and one fifth for validation (``test``).
 
-    Repeats of one stimulus, and samples of one run, stay on the same side. Of a split with several folds the others test these rows
-    (:func:`validation_note`).
+    Repeats of one stimulus, and samples of one run, stay on the same side; where runs share stimuli, training rows of those that the
+    validation rows show are left out. Of a split with several folds the others test the validation rows (:func:`validation_note`).
 
     Raises
     ------
@@ -36,7 +36,8 @@ def validation_fold(fit_plan: Plan) -> Fold:
     """
     train = fit_plan.folds[0].train
     held_out = inner_rows(fit_plan.subject, train, N_FIFTHS, VALIDATION_SEED) == 0
-    return Fold(train=train[~held_out], test=train[held_out])
+    stimuli = fit_plan.subject.stimulus_of_row[train]
+    return Fold(train=train[~np.isin(stimuli, stimuli[held_out])], test=train[held_out])
 
 
 def validation_note(split: str) -> str:

@@ -60,6 +60,19 @@ def test_what_is_said_of_test_images_is_so(planted, store, split):
         assert tested.all() or "/" in split
 
 
+@pytest.mark.parametrize("split", ["kfold:3:0", "runs"])
+def test_no_stimulus_that_runs_share_is_learned_and_validated_on(planted, store, split):
+    runs, stimuli = np.arange(120) // 12, np.arange(120)
+    for run in range(1, 10, 2):
+        stimuli[12 * run : 12 * run + 4] = stimuli[12 * (run - 1) : 12 * (run - 1) + 4]  # two runs begin alike
+    planted.change(groups=runs, runs=runs, stimulus_ids=stimuli)
+    planned = plan(replace(SIGNED, split=split), store)
+    fold = validation_fold(planned)
+    assert len(fold.train) and not np.intersect1d(stimuli[fold.train], stimuli[fold.test]).size
+    left = np.setdiff1d(planned.folds[0].train, np.concatenate([fold.train, fold.test]))
+    assert len(left) and np.isin(stimuli[left], stimuli[fold.test]).all()
+
+
 def test_responses_to_validation_pictures_are_not_learned_from(planted, store, tmp_path):
     search(SIGNED, store, n_trials=1)
     rows = validation_fold(plan(SIGNED, store)).test
