@@ -277,7 +277,8 @@ def fit_readout(plan: Plan, fold: Fold, group: TargetGroup, Z: np.ndarray | None
         if readout.uses_moments:
             data: Moments | Training = group_moments(plan, fold, group, Z, store, summing, device)
         else:
-            extra_subjects = [extra_subject_rows(plan, other, plan.number_of(fold), Z, store, device) for other in plan.extra_subjects]
+            number, unseen = plan.number_of(fold), plan.unseen(fold)
+            extra_subjects = [extra_subject_rows(plan, other, number, unseen, Z, store, device) for other in plan.extra_subjects]
             data = training_rows(plan, fold, group, Z, extra_subjects=extra_subjects, checkpoint=Checkpoint(store, key))
         fitting(0, f"{readout.name}: fitting {data.n_targets:,} vertices of {group.name}")
         arrays = readout.fit(data, plan.options, device=device, report=fitting).arrays()

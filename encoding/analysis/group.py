@@ -17,7 +17,7 @@ from encoding.evaluation.resampling import blocks_of
 from encoding.evaluation.scores import SCORES, pearson
 from encoding.evaluation.splits import Fold, mean_of_repeats
 from encoding.fits.composition import READOUT
-from encoding.fits.extra_subjects import projected_components, without_test_stimuli
+from encoding.fits.extra_subjects import projected_components, without_stimuli
 from encoding.fits.plan import Plan
 from encoding.fits.plan import plan as make_plan
 from encoding.fits.predictions import predict_fold
@@ -328,7 +328,7 @@ def _tested_folds(model: Result, tested: Result, report: Report, device: str) ->
         Z = stored_components(plan, fold, store)
         theirs = Z if own else projected_components(plan, other, fold, store, choose_device(device))
         starts = range(0, len(rows), ROW_BLOCK)
-        parts = [] if own else [without_test_stimuli(rows[start : start + ROW_BLOCK], fold.train, Z, theirs) for start in starts]
+        parts = [] if own else [without_stimuli(rows[start : start + ROW_BLOCK], fold.train, Z, theirs) for start in starts]
         unseen = np.intersect1d(rows, fold.test) if own else np.concatenate(parts)
 
         def predict(hemi: str, columns: np.ndarray, fold: Fold = fold, Z: np.ndarray = theirs, rows: np.ndarray = unseen) -> np.ndarray:

@@ -74,8 +74,8 @@ class SearchObjective:
         for number, each in enumerate(plans):
             extract_features(each, store, subprogress(report, 0.6 * number / len(plans), 0.6 * (number + 1) / len(plans)), device)
         Z = reduce_features(fit_plan, first, store, subprogress(report, 0.6, 1), device)
-        unseen = replace(fit_plan, folds=[Fold(first.train, np.union1d(first.test, fold.test))])  # no subject learns these images
-        extra_subjects = tuple(extra_subject_rows(unseen, other, 0, Z, store, device) for other in fit_plan.extra_subjects)
+        unseen = np.union1d(first.test, fit_plan.unseen(fold))
+        extra_subjects = tuple(extra_subject_rows(fit_plan, other, 0, unseen, Z, store, device) for other in fit_plan.extra_subjects)
         return cls(fit_plan, fold, Z, bands_of(fit_plan, first, store), extra_subjects, store, device)
 
     def value(self, options: Options, on_epoch: EpochCallback, report: Report) -> float:

@@ -22,12 +22,13 @@ from encoding.storage.store import Arrays, Store
 SAME = 1e-4  # relative distance below which two rows of components are those of one stimulus
 
 
-def extra_subject_rows(plan: Plan, other: Plan, number: int, Z: np.ndarray, store: Store, device: str) -> Training:
-    """Training data of another subject, projected on this subject's components, without the stimuli that this fit tests on.
+def extra_subject_rows(plan: Plan, other: Plan, number: int, unseen: np.ndarray, Z: np.ndarray, store: Store, device: str) -> Training:
+    """Training data of another subject, projected on this subject's components, without some stimuli of this subject.
 
     Parameters
     ----------
     other : plan of the other subject. number : of this subject's fold.
+    unseen : rows of this subject whose stimuli are left out (:meth:`encoding.fits.plan.Plan.unseen`).
     Z : (n_stimuli, k) this subject's component scores.
 
     Returns
@@ -37,27 +38,37 @@ def extra_subject_rows(plan: Plan, other: Plan, number: int, Z: np.ndarray, stor
     fold = plan.folds[number]
     theirs = projected_components(plan, other, fold, store, device)
     group = target_groups_of(other.subject, "both", hemis=other.hemis, rois=(), per_target=False)[0]
-    rows = without_test_stimuli(other.extra_fold(number).train, fold.test, Z, theirs)
+    own = own_projections(plan, fold, Z, store, device)
+    rows = without_stimuli(other.extra_fold(number).train, unseen, own, theirs)
     return training_rows(replace(other, extra_subjects=()), Fold(rows, fold.test[:0]), group, theirs)
 
 
-def without_test_stimuli(others: np.ndarray, tested: np.ndarray, Z: np.ndarray, Z_others: np.ndarray) -> np.ndarray:
-    """Leave out another subject's training stimuli that this subject is tested on.
+def without_stimuli(others: np.ndarray, unseen: np.ndarray, Z: np.ndarray, Z_others: np.ndarray) -> np.ndarray:
+    """Leave out another subject's training stimuli that some rows of this subject show.
 
     Parameters
     ----------
-    others, tested : row numbers of ``Z_others`` and of ``Z``.
+    others, unseen : row numbers of ``Z_others`` and of ``Z``.
     Z, Z_others : (n_stimuli, k) component scores of the two subjects, in the same components.
 
     Returns
     -------
-    The ``others`` whose components differ from those of every tested stimulus by more than :data:`SAME` of their length.
+    The ``others`` whose components differ from those of every unseen stimulus by more than :data:`SAME` of their length.
     """
-    if not len(tested):
+    if not len(unseen):
         return others
-    A, B = Z_others[others].astype(np.float64), Z[tested].astype(np.float64)
+    A, B = Z_others[others].astype(np.float64), Z[unseen].astype(np.float64)
     squared = (A**2).sum(1)[:, None] + (B**2).sum(1) - 2 * A @ B.T
     return others[squared.min(1) > SAME**2 * np.maximum((A**2).sum(1), np.finfo(float).tiny)]
+
+
+def own_projections(plan: Plan, fold: Fold, Z: np.ndarray, store: Store, device: str) -> np.ndarray:
+    """This subject's component scores as :func:`projected_components` makes those of others, (n_stimuli, k).
+
+    They are the scores ``Z``, but where layers were reduced in the pass: there the scores of training rows come of a singular value
+    decomposition, and those of another subject's same stimuli, projected on the axes, differ from them by more than :data:`SAME`.
+    """
+    return projected_components(plan, plan, fold, store, device) if plan.reduced_layers else Z
 
 
 def projected_components(plan: Plan, other: Plan, fold: Fold, store: Store, device: str) -> np.ndarray:

@@ -173,7 +173,7 @@ class StageKeys:
         key_fields |= self._used(group)
         if self.extra_subjects:
             key_fields["extra_subjects"] = [other._as_extra_subject(self.number_of(fold)) for other in self.extra_subjects]
-            key_fields["test"] = rows_digest(fold.test)  # what is tested is taken out of the other subjects' training rows
+            key_fields["unseen"] = rows_digest(self.unseen(fold))  # taken out of the other subjects' training rows
         return key_fields
 
     def _used(self, group: TargetGroup) -> dict[str, str]:

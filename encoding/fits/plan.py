@@ -167,6 +167,11 @@ class Plan(StageKeys):
         """
         return inner_rows(self.subject, fold.train, n_folds or self.readout.n_folds(self.options), INNER_SEED)
 
+    def unseen(self, fold: Fold) -> np.ndarray:
+        """Rows of a fold whose stimuli no extra subject learns, sorted: those tested, and those of the readout's validation set."""
+        stopped_on = fold.train[self.inner(fold) == 0] if self.readout.n_folds(self.options) > 1 else fold.train[:0]
+        return np.union1d(fold.test, stopped_on)
+
     @property
     def has_test(self) -> bool:
         """Whether there are test stimuli: the split ``all`` trains on every stimulus and has no test score."""

@@ -60,16 +60,19 @@ class Examples:
     inputs : the network's input for some row numbers, on ``device``.
     Y : (n, t). Responses that take no more than :data:`IN_MEMORY` are held in standard units on the device.
     fold : (n,) int; fold 0 is the validation set.
+    validates : false for an extra subject, who needs no validation set.
 
     Raises
     ------
     ValueError where there is no fold but 0, fewer than two rows to learn from, or a response that is no number.
     """
 
-    def __init__(self, inputs: Inputs, Y: Responses, fold: np.ndarray, *, device: str = "cpu", report: Report = silent) -> None:
+    def __init__(
+        self, inputs: Inputs, Y: Responses, fold: np.ndarray, *, validates: bool = True, device: str = "cpu", report: Report = silent
+    ) -> None:
         self.inputs, self.device, self._Y = inputs, device, Y
         self.validation, self.learning = np.flatnonzero(fold == 0), np.flatnonzero(fold != 0)
-        if len(self.learning) < 2 or not len(self.validation):
+        if len(self.learning) < 2 or (validates and not len(self.validation)):
             sizes = f"{len(self.learning)} to learn from and {len(self.validation)} to validate on"
             raise ValueError(f"A network needs at least 2 training images and a validation set beside them; here are {sizes}.")
         self.scale = Scale.of(self._read(self.learning, report))

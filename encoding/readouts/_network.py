@@ -176,7 +176,10 @@ class NetworkReadout(Readout):
             self.check(each, options)
         shape = self.shape(data, options)
         reading = subprogress(report, 0, READING)
-        examples = [Examples(self.inputs(each, device), each.Y, each.fold, device=device, report=reading) for each in subjects]
+        examples = [
+            Examples(self.inputs(each, device), each.Y, each.fold, validates=each is data, device=device, report=reading)
+            for each in subjects
+        ]
         with seeded(first_seed(options)):
             trunk = self.trunk(shape, options)
             network = Network(trunk, [self.head(each, trunk.n_hidden, options) for each in subjects])

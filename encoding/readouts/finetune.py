@@ -135,7 +135,8 @@ class Finetune(Readout):
             )  # fmt: skip
             trunk.enter_at(cut, images[0][np.arange(1)].shape[3:])
             examples = [
-                Examples(given, each.Y, each.fold, device=device, report=reading) for given, each in zip(inputs, subjects, strict=True)
+                Examples(given, each.Y, each.fold, validates=each is data, device=device, report=reading)
+                for given, each in zip(inputs, subjects, strict=True)
             ]
             trunk.load_scale(Scale.of(_features(trunk, inputs[0], examples[0].learning, reading)))
             trained = train(

@@ -131,9 +131,9 @@ def test_other_subjects_are_projected_on_the_axes_of_the_first(tiny, store, monk
     spec = replace(REDUCED, readout="mlp", options={"n_epochs": 2}, extra_subjects=("subj02",))
     result = fit(spec, store)
     (other,) = result.plan.extra_subjects
-    rows = extra_subject_rows(result.plan, other, 0, result.components(), store, "cpu")
-    tested = set(result.plan.folds[0].test[result.plan.folds[0].test < 60])
-    assert len(rows.X) == len(set(other.folds[0].train) - tested)  # no image that the first is tested on
+    unseen = result.plan.unseen(result.plan.folds[0])
+    rows = extra_subject_rows(result.plan, other, 0, unseen, result.components(), store, "cpu")
+    assert len(rows.X) == len(set(other.folds[0].train) - set(unseen[unseen < 60]))  # no image that the first is tested on
     assert "features" not in stages(store)
 
 

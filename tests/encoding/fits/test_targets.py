@@ -9,11 +9,11 @@ from encoding import READOUTS, Store, fit
 from encoding.analysis.learning_curve import learning_curve
 from encoding.features.components import project
 from encoding.features.pca import fit_components
-from encoding.fits.extra_subjects import without_test_stimuli
+from encoding.fits.extra_subjects import without_stimuli
 from encoding.fits.spec import FitSpec, check_target_groups
 from encoding.fits.targets import target_groups_of
 from encoding.fits.training_data import Chosen
-from encoding.readouts import BadOption, LinearModel, Options, Readout, Training, option
+from encoding.readouts import BadOption, LinearModel, Options, Readout, Training, _network, option
 from encoding.runtime.registry import UnknownName
 from tests.conftest import TINY, TinyStimuli
 
@@ -214,6 +214,30 @@ def test_other_subjects_come_in_the_same_components_without_the_pictures_tested_
         fit(replace(TINY, readout="keep", extra_subjects=("subj01",)), store)
 
 
+@pytest.mark.parametrize("split", ["holdout:0.75:5", "kfold:3:0"])
+@pytest.mark.parametrize("order", ["same", "another"])
+def test_no_subject_learns_the_pictures_on_which_another_stops_early(tiny, store, monkeypatch, split, order):
+    seen = np.arange(120) if order == "same" else np.random.default_rng(0).permutation(120)
+    stimuli, prints = TinyStimuli(tiny.subject.stimuli.pixels[seen]), {"lh": "lh-2", "rh": "rh-2"}
+    other = replace(tiny.subject, name="subj02", stimuli=stimuli, fingerprints=prints)
+    subjects, shown, trained = {"subj01": tiny.subject, "subj02": other}, [], _network.train
+    tiny.open = lambda subject, store, report=None: subjects[subject]
+
+    def showing(net, examples, *rest, **more):
+        shown.append(examples)
+        return trained(net, examples, *rest, **more)
+
+    monkeypatch.setattr(_network, "train", showing)
+    spec = replace(TINY, readout="mlp", options={"n_epochs": 1, "validation": 0.2}, hemi="lh", split=split, extra_subjects=("subj02",))
+    folds = fit(spec, store, device="cpu").plan.folds
+    assert len(shown) == len(folds)
+    for fold, (own, theirs) in zip(folds, shown, strict=True):
+        stopped_on = own._Y.rows[own.validation]
+        learned = seen[theirs._Y.rows[theirs.learning]]
+        assert len(stopped_on) and not np.intersect1d(learned, np.union1d(stopped_on, fold.test)).size
+        assert np.isin(learned, own._Y.rows[own.learning]).any()
+
+
 def test_projection_gives_the_scores_that_the_components_have(tiny):
     rng = np.random.default_rng(0)
     layers = [rng.normal(size=(50, 6)).astype(np.float32) + 3, rng.normal(size=(50, 4)).astype(np.float32)]
@@ -227,8 +251,8 @@ def test_pictures_seen_by_both_are_found_whatever_their_order():
     rng = np.random.default_rng(0)
     Z = rng.normal(size=(30, 5)).astype(np.float32) * 100
     others = np.concatenate([Z[10:20] + 1e-4, rng.normal(size=(10, 5)).astype(np.float32) * 100])
-    assert without_test_stimuli(np.arange(20), np.arange(12, 15), Z, others).tolist() == [0, 1, *range(5, 20)]
-    assert without_test_stimuli(np.arange(20), np.arange(0), Z, others).tolist() == [*range(20)]  # of a fit that tests none
+    assert without_stimuli(np.arange(20), np.arange(12, 15), Z, others).tolist() == [0, 1, *range(5, 20)]
+    assert without_stimuli(np.arange(20), np.arange(0), Z, others).tolist() == [*range(20)]  # of a fit that tests none
 
 
 def test_a_readout_of_sequences_needs_clips(tiny, store, keep, monkeypatch):
