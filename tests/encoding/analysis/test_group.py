@@ -139,6 +139,16 @@ def test_a_model_is_tested_on_another_subject_without_stimuli_that_it_was_traine
     assert own["r_region"] == pytest.approx(one.test_r(*means), abs=1e-5)
 
 
+def test_stimuli_that_a_model_was_trained_on_are_known_where_layers_were_reduced_in_the_pass(world):
+    store, spec = world["kfold:4:0"][0].store, replace(TINY, split="kfold:4:0", n_components=12, feature_budget=0.0)
+    one, two = (fit(replace(spec, subject=name), store, device="cpu") for name in SUBJECTS[:2])
+    assert one.plan.reduced_layers
+    pixels = [each.plan.subject.stimuli.pixels for each in (one, two)]
+    for fold, tested in zip(one.plan.folds, group._tested_folds(one, two, silent, "cpu"), strict=True):
+        seen = {pixels[0][row].tobytes() for row in fold.train}
+        assert tested.rows.tolist() == [row for row in range(120) if pixels[1][row].tobytes() not in seen]
+
+
 def test_tables_of_single_folds_keep_their_keys_and_pooled_ones_are_not_read(world):
     """Pooled r over folds stands under version 1, which is still that of fits with one fold, whose numbers are the same."""
     (one, *_), (folded, *_) = (world[split] for split in SPLITS)
