@@ -17,7 +17,7 @@ from encoding.evaluation.resampling import blocks_of
 from encoding.evaluation.scores import SCORES, pearson
 from encoding.evaluation.splits import Fold, mean_of_repeats
 from encoding.fits.composition import READOUT
-from encoding.fits.extra_subjects import own_projections, projected_components, without_stimuli
+from encoding.fits.extra_subjects import SAME, own_projections, projected_components, without_stimuli
 from encoding.fits.plan import Plan
 from encoding.fits.plan import plan as make_plan
 from encoding.fits.predictions import predict_fold
@@ -215,7 +215,8 @@ def across_key(model: Result, tested: Result) -> str:
             for roi in result.selected_rois:
                 masks.update(f"{hemi} {roi};".encode() + np.ascontiguousarray(result.columns(roi, hemi), "<i8").tobytes())
     version = ACROSS_VERSION if len(model.plan.folds) > 1 else ONE_FOLD_VERSION
-    made = {"trained on": "known by projection"} if model.plan.reduced_layers else {}  # earlier releases took such stimuli for unseen
+    rounded = model.plan.reduced_layers or model.plan.feature_dtype != "float32"
+    made = {"trained on": "known"} if rounded else {}  # earlier releases took stimuli that such models were trained on for unseen
     return digest("across", version, model=model.key, tested=tested.key, reads=masks.hexdigest(), **made)
 
 
@@ -330,7 +331,8 @@ def _tested_folds(model: Result, tested: Result, report: Report, device: str) ->
         theirs = Z if own else projected_components(plan, other, fold, store, choose_device(device))
         starts = range(0, len(rows), ROW_BLOCK)
         mine = Z if own else own_projections(plan, fold, Z, store, choose_device(device))
-        parts = [] if own else [without_stimuli(rows[start : start + ROW_BLOCK], fold.train, mine, theirs) for start in starts]
+        same = SAME[plan.feature_dtype]
+        parts = [] if own else [without_stimuli(rows[start : start + ROW_BLOCK], fold.train, mine, theirs, same) for start in starts]
         unseen = np.intersect1d(rows, fold.test) if own else np.concatenate(parts)
 
         def predict(hemi: str, columns: np.ndarray, fold: Fold = fold, Z: np.ndarray = theirs, rows: np.ndarray = unseen) -> np.ndarray:

@@ -19,7 +19,7 @@ from encoding.runtime.progress import silent
 from encoding.storage.keys import digest
 from encoding.storage.store import Arrays, Store
 
-SAME = 1e-4  # relative distance below which two rows of components are those of one stimulus
+SAME = {"float32": 1e-4, "float16": 2e-3}  # distance below which two rows of components are of one stimulus, by how features are stored
 
 
 def extra_subject_rows(plan: Plan, other: Plan, number: int, unseen: np.ndarray, Z: np.ndarray, store: Store, device: str) -> Training:
@@ -39,27 +39,30 @@ def extra_subject_rows(plan: Plan, other: Plan, number: int, unseen: np.ndarray,
     theirs = projected_components(plan, other, fold, store, device)
     group = target_groups_of(other.subject, "both", hemis=other.hemis, rois=(), per_target=False)[0]
     own = own_projections(plan, fold, Z, store, device)
-    rows = without_stimuli(other.extra_fold(number).train, unseen, own, theirs)
+    rows = without_stimuli(other.extra_fold(number).train, unseen, own, theirs, SAME[plan.feature_dtype])
     return training_rows(replace(other, extra_subjects=()), Fold(rows, fold.test[:0]), group, theirs)
 
 
-def without_stimuli(others: np.ndarray, unseen: np.ndarray, Z: np.ndarray, Z_others: np.ndarray) -> np.ndarray:
+def without_stimuli(others: np.ndarray, unseen: np.ndarray, Z: np.ndarray, Z_others: np.ndarray, same: float) -> np.ndarray:
     """Leave out another subject's training stimuli that some rows of this subject show.
 
     Parameters
     ----------
     others, unseen : row numbers of ``Z_others`` and of ``Z``.
     Z, Z_others : (n_stimuli, k) component scores of the two subjects, in the same components.
+    same : one of :data:`SAME`.
 
     Returns
     -------
-    The ``others`` whose components differ from those of every unseen stimulus by more than :data:`SAME` of their length.
+    The ``others`` whose components differ from those of every unseen stimulus by more than ``same`` of their length or, where it is
+    larger, of the root mean square length of the unseen ones: rounding of features does not shrink with a row's length.
     """
     if not len(unseen):
         return others
     A, B = Z_others[others].astype(np.float64), Z[unseen].astype(np.float64)
-    squared = (A**2).sum(1)[:, None] + (B**2).sum(1) - 2 * A @ B.T
-    return others[squared.min(1) > SAME**2 * np.maximum((A**2).sum(1), np.finfo(float).tiny)]
+    squares, of_unseen = (A**2).sum(1), (B**2).sum(1)
+    squared = squares[:, None] + of_unseen - 2 * A @ B.T
+    return others[squared.min(1) > same**2 * np.maximum(squares, max(of_unseen.mean(), np.finfo(float).tiny))]
 
 
 def own_projections(plan: Plan, fold: Fold, Z: np.ndarray, store: Store, device: str) -> np.ndarray:

@@ -139,10 +139,13 @@ def test_a_model_is_tested_on_another_subject_without_stimuli_that_it_was_traine
     assert own["r_region"] == pytest.approx(one.test_r(*means), abs=1e-5)
 
 
-def test_stimuli_that_a_model_was_trained_on_are_known_where_layers_were_reduced_in_the_pass(world):
-    store, spec = world["kfold:4:0"][0].store, replace(TINY, split="kfold:4:0", n_components=12, feature_budget=0.0)
+@pytest.mark.parametrize("kept", [{"feature_budget": 0.0}, {"feature_dtype": "float16"}], ids=["reduced in the pass", "in half the room"])
+def test_stimuli_that_a_model_was_trained_on_are_known_however_features_are_kept(world, kept, monkeypatch):
+    people = DATASETS["tiny"].by_name
+    backwards = TinyStimuli(people["subj02"].stimuli.pixels[::-1].copy())
+    monkeypatch.setitem(people, "subj02", replace(people["subj02"], stimuli=backwards, fingerprints={"lh": "2-lh", "rh": "2-rh"}))
+    store, spec = world["kfold:4:0"][0].store, replace(TINY, split="kfold:4:0", n_components=12, **kept)
     one, two = (fit(replace(spec, subject=name), store, device="cpu") for name in SUBJECTS[:2])
-    assert one.plan.reduced_layers
     pixels = [each.plan.subject.stimuli.pixels for each in (one, two)]
     for fold, tested in zip(one.plan.folds, group._tested_folds(one, two, silent, "cpu"), strict=True):
         seen = {pixels[0][row].tobytes() for row in fold.train}

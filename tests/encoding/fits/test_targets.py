@@ -215,8 +215,8 @@ def test_other_subjects_come_in_the_same_components_without_the_pictures_tested_
 
 
 @pytest.mark.parametrize("split", ["holdout:0.75:5", "kfold:3:0"])
-@pytest.mark.parametrize("order", ["same", "another"])
-def test_no_subject_learns_the_pictures_on_which_another_stops_early(tiny, store, monkeypatch, split, order):
+@pytest.mark.parametrize(("order", "dtype"), [("same", "float32"), ("another", "float32"), ("another", "float16")])
+def test_no_subject_learns_the_pictures_on_which_another_is_tested_or_stops_early(tiny, store, monkeypatch, split, order, dtype):
     seen = np.arange(120) if order == "same" else np.random.default_rng(0).permutation(120)
     stimuli, prints = TinyStimuli(tiny.subject.stimuli.pixels[seen]), {"lh": "lh-2", "rh": "rh-2"}
     other = replace(tiny.subject, name="subj02", stimuli=stimuli, fingerprints=prints)
@@ -229,6 +229,7 @@ def test_no_subject_learns_the_pictures_on_which_another_stops_early(tiny, store
 
     monkeypatch.setattr(_network, "train", showing)
     spec = replace(TINY, readout="mlp", options={"n_epochs": 1, "validation": 0.2}, hemi="lh", split=split, extra_subjects=("subj02",))
+    spec = replace(spec, feature_dtype=dtype)
     folds = fit(spec, store, device="cpu").plan.folds
     assert len(shown) == len(folds)
     for fold, (own, theirs) in zip(folds, shown, strict=True):
@@ -251,8 +252,8 @@ def test_pictures_seen_by_both_are_found_whatever_their_order():
     rng = np.random.default_rng(0)
     Z = rng.normal(size=(30, 5)).astype(np.float32) * 100
     others = np.concatenate([Z[10:20] + 1e-4, rng.normal(size=(10, 5)).astype(np.float32) * 100])
-    assert without_stimuli(np.arange(20), np.arange(12, 15), Z, others).tolist() == [0, 1, *range(5, 20)]
-    assert without_stimuli(np.arange(20), np.arange(0), Z, others).tolist() == [*range(20)]  # of a fit that tests none
+    assert without_stimuli(np.arange(20), np.arange(12, 15), Z, others, 1e-4).tolist() == [0, 1, *range(5, 20)]
+    assert without_stimuli(np.arange(20), np.arange(0), Z, others, 1e-4).tolist() == [*range(20)]  # of a fit that tests none
 
 
 def test_a_readout_of_sequences_needs_clips(tiny, store, keep, monkeypatch):
