@@ -251,7 +251,7 @@ def _inner_folds(data: bytes, dtype: str, n_folds: int, seed: int) -> np.ndarray
     if len(stimuli) < n_folds:
         raise ValueError(
             f"{n_folds} folds of the training rows need as many groups at least; there are {_counted(groups)}. "
-            "Ask for fewer (the readout's n_folds, where it has one) or for a split that trains on more."
+            "Ask for fewer (a smaller n_folds or, of a trained readout, a larger validation share) or for a split that trains on more."
         )
     number = np.empty(len(stimuli), int)
     number[np.random.RandomState(seed).permutation(len(stimuli))] = np.arange(len(stimuli)) * n_folds // len(stimuli)
