@@ -66,9 +66,8 @@ def fit_anywhere(spec: FitSpec, store: Store, report: Report, device: str) -> Re
     """
     if not scheduler_address():
         return fit(spec, store, report, device)
-    graph = fit_graph([spec], store, report)
-    run = Run(graph)
-    with cluster_jobs(store) as jobs:
+    with fit_graph([spec], store, report) as graph, cluster_jobs(store) as jobs:
+        run = Run(graph)
         jobs.carry_out(run, store)
     for _, kind, message in run.errors():
         raise WorkFailed(f"{kind}: {message}")

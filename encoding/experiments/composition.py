@@ -169,8 +169,9 @@ def _refitted(members: Sequence[Result], device: str, report: Report, executor: 
     MemberFailed where one fails.
     """
     store, specs = members[0].store, [everything(member.plan.spec) for member in members]
-    run = Run(fit_graph(specs, store, report))
-    (executor or run_serially)(run, store, device)
+    with fit_graph(specs, store, report) as graph:
+        run = Run(graph)
+        (executor or run_serially)(run, store, device)
     status = run.status()
     for cell, state in zip(run.graph.cells, status.cells, strict=True):
         if state.state != "done":

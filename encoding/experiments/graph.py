@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from encoding.backbones import NotInstalled, NoWeights
@@ -10,7 +11,7 @@ from encoding.datasets import BadData
 from encoding.experiments.experiment import Cell
 from encoding.experiments.graph_builder import GraphBuilder
 from encoding.experiments.plans import Plans
-from encoding.experiments.task import Task
+from encoding.experiments.task import Task, pass_keys
 from encoding.fits.plan import Plan
 from encoding.fits.spec import FitSpec
 from encoding.fits.training_data import is_complete
@@ -99,7 +100,33 @@ def compile_graph(
     As :func:`plan_cells`.
     """
     plans = plans or Plans(store)
+    return _graph(plan_cells(cells, store, report, plans=plans), store, plans, curves, intervals_last)
+
+
+@contextmanager
+def graph_in_use(
+    cells: Iterable[Cell],
+    store: Store,
+    report: Report = silent,
+    *,
+    curves: bool = False,
+    plans: Plans | None = None,
+    intervals_last: bool = True,
+) -> Iterator[Graph]:
+    """:func:`compile_graph`, to be carried out within the block: until it ends, nobody prunes what its fits read and write.
+
+    Of a fit that is stored already its results are kept, too.
+    """
+    plans = plans or Plans(store)
     planned = plan_cells(cells, store, report, plans=plans)
+    known = [each.plan for each in planned if each.plan is not None]
+    made = dict.fromkeys(key for plan in known for key in (*plan.stage_keys, *pass_keys(plan).values()))
+    with store.in_use(list(made)):  # before looking what is stored
+        yield _graph(planned, store, plans, curves, intervals_last)
+
+
+def _graph(planned: tuple[PlannedCell, ...], store: Store, plans: Plans, curves: bool, intervals_last: bool) -> Graph:
+    """The tasks of planned cells whose results are not stored."""
     builder = GraphBuilder(store, intervals_last)
     unfinished = [each.plan for each in planned if each.plan is not None and not is_complete(each.plan, store)]
     builder.note_features(unfinished)
@@ -116,10 +143,11 @@ def compile_graph(
     return Graph(planned, {key: builder.tasks[key] for key in builder.in_order(by_cell)}, tuple(tasks_of), plans)
 
 
-def fit_graph(specs: Sequence[FitSpec], store: Store, report: Report = silent) -> Graph:
-    """Compile single fits; raises whatever planning one of them raises."""
-    graph = compile_graph([Cell(spec, {}) for spec in specs], store, report)
-    for planned in graph.cells:
-        if planned.plan is None:
-            graph.plans.get(planned.cell.spec)
-    return graph
+@contextmanager
+def fit_graph(specs: Sequence[FitSpec], store: Store, report: Report = silent) -> Iterator[Graph]:
+    """:func:`graph_in_use` of single fits; raises whatever planning one of them raises."""
+    with graph_in_use([Cell(spec, {}) for spec in specs], store, report) as graph:
+        for planned in graph.cells:
+            if planned.plan is None:
+                graph.plans.get(planned.cell.spec)
+        yield graph

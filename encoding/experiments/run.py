@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from encoding.experiments.experiment import Experiment
-from encoding.experiments.graph import PlannedCell, compile_graph
+from encoding.experiments.graph import PlannedCell, graph_in_use
 from encoding.experiments.plans import Plans
 from encoding.experiments.progress import Run, Status
 from encoding.experiments.records import recording
@@ -76,7 +76,7 @@ def run_experiment(
     device : ``cpu``, ``cuda`` or ``auto``; workers elsewhere choose their own.
     executor : carries out the tasks; by default :func:`run_serially`, one after another in this process.
     watch : called with the run before it begins, so that its status can be shown.
-    plans, intervals_last : as of :func:`encoding.experiments.graph.compile_graph`.
+    plans, intervals_last : as of :func:`encoding.experiments.graph.graph_in_use`.
 
     Raises
     ------
@@ -86,8 +86,8 @@ def run_experiment(
         Where another process runs the same experiment.
     """
     cells = experiment.cells()
-    with recording(experiment, store) as recorder:
-        graph = compile_graph(cells, store, report, curves=experiment.curves, plans=plans, intervals_last=intervals_last)
+    how = {"curves": experiment.curves, "plans": plans, "intervals_last": intervals_last}
+    with recording(experiment, store) as recorder, graph_in_use(cells, store, report, **how) as graph:
         run = Run(graph)
         recorder.follow(run)
         watch(run)

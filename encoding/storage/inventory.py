@@ -166,7 +166,8 @@ class Pruned:
 def prune(store: Store, results: Collection[StoreEntry]) -> Pruned:
     """Remove results, unfinished writes of dead processes, and damaged results that were moved aside.
 
-    What a running fit reads or writes is kept, and so are the trials of a running search and the members of a composed fit that stays.
+    What a running fit reads or writes is kept, alone or in an experiment, and so are the trials of a running search and the members of a
+    composed fit that stays.
 
     Raises
     ------

@@ -21,7 +21,7 @@ from encoding.evaluation.normalised_scores import mean_of_roi_means
 from encoding.evaluation.scores import SCORES
 from encoding.experiments.composition import compose
 from encoding.experiments.experiment import Cell, Experiment
-from encoding.experiments.graph import PlannedCell, compile_graph
+from encoding.experiments.graph import PlannedCell, graph_in_use
 from encoding.experiments.progress import Run
 from encoding.experiments.recipes.recipe import Part, Published, Recipe
 from encoding.experiments.run import Executor, run_experiment, run_serially
@@ -143,8 +143,9 @@ def _searched(part: Part, experiment: Experiment, store: Store, report: Report, 
         trials = subprogress(report, 0.9 * number / len(cells), 0.9 * (number + 1) / len(cells))
         found = search(cell.spec, store, **dict(part.search), report=trials, device=device)
         best.append(Cell(found.best_spec, cell.settings))
-    run = Run(compile_graph(best, store, subprogress(report, 0.9, 1)))
-    executor(run, store, device)
+    with graph_in_use(best, store, subprogress(report, 0.9, 1)) as graph:
+        run = Run(graph)
+        executor(run, store, device)
     return PartResult(part, long_table(run.graph.cells, store), _errors(run.graph.cells, run.status().cells))
 
 

@@ -225,9 +225,9 @@ def _prune(entries: Sequence[StoreEntry]) -> None:
                 f"{len(models):,} models and components are kept, as composed fits that stay predict with them: "
                 f"{', '.join(dict.fromkeys(models.values()))}."
             )
-        busy = any(not job.finished for job in jobs().all())
+        busy = any(not each.finished for each in (*jobs().all(), *experiments().all().values()))
         if busy:
-            st.info("A job is under way and may need what would be removed. Wait for it, or cancel it.")
+            st.info("A job or an experiment is under way and may need what would be removed. Wait for it, or cancel it.")
         sure = st.checkbox(f"Yes, remove {len(targets):,} results", key="prune_sure", disabled=not targets or busy)
         st.button("Remove", key="prune", disabled=not (sure and targets) or busy, on_click=_remove, args=(targets,))
 

@@ -19,6 +19,7 @@ from encoding.experiments.stages import OtherInputs, difference, run_in_turn, ru
 from encoding.experiments.task import STAGES
 from encoding.runtime.progress import Cancelled
 from encoding.runtime.registry import UnknownName
+from encoding.storage.inventory import entries, prune
 from tests.conftest import TINY
 from tests.encoding.experiments.conftest import GRID
 
@@ -233,6 +234,22 @@ def test_an_experiment_does_not_run_twice_at_once(lab, store):
         with pytest.raises(AlreadyRunning, match=f"cancel {SMALL.key}"):
             run_experiment(SMALL, store, device="cpu")
         assert run_experiment(replace(SMALL, base=replace(SMALL.base, n_components=3)), store, device="cpu").status.count("done") == 4
+
+
+@pytest.mark.parametrize("options", [{}, {"feature_budget": 0.0, "n_components": 3}], ids=["stored", "reduced"])
+def test_what_an_experiment_reads_and_writes_is_kept_until_it_has_ended(lab, store, monkeypatch, options):
+    """Whoever makes room after each of its tasks takes nothing from under those that follow."""
+    execute = run_module.execute
+
+    def then_prune(task, *rest):
+        execute(task, *rest)
+        prune(store, entries(store))
+
+    monkeypatch.setattr(run_module, "execute", then_prune)
+    found = run_experiment(replace(SMALL, base=replace(SMALL.base, **options), curves=True), store, device="cpu")
+    assert not any(cell.error for cell in found.status.cells) and len(found.results) == 4
+    prune(store, entries(store))
+    assert not store.keys() and not store.keys_in_use()
 
 
 def test_a_record_is_found_by_the_beginning_of_its_key_and_holds_the_experiment(lab, store):

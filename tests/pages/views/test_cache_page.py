@@ -7,6 +7,7 @@ import os
 import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from encoding.analysis.hyperparameter_search import SearchRequest, search
 from encoding.experiments import Experiment
 from encoding.experiments.run import run_serially
 from encoding.jobs import Job
+from encoding.jobs.experiments import ExperimentState
 from encoding.jobs.jobs import Jobs
 from encoding.runs.exchange import import_, packed
 from encoding.storage.inventory import by_stage, check, chosen, entries, last_check, prune
@@ -200,7 +202,10 @@ def test_the_trials_of_a_search_that_is_going_on_are_kept(store, searched):
     assert prune(store, targets).removed == tuple(targets)
 
 
-def test_removing_on_the_page_asks_twice(page, store, fitted):
+@pytest.fixture
+def make_room(page, store, fitted):
+    """The open panel that removes results."""
+
     def script():
         from encoding.storage.inventory import entries
         from pages.parts.cache.panels import _prune
@@ -210,7 +215,18 @@ def test_removing_on_the_page_asks_twice(page, store, fitted):
 
     at = AppTest.from_function(script, default_timeout=30)
     at.session_state["prune_panel"] = True
-    at.run()
+    return at.run()
+
+
+def test_nothing_is_removed_on_the_page_while_an_experiment_is_going_on(make_room, monkeypatch):
+    going_on = ExperimentState("", "planning", None, (), "", finished=False)
+    monkeypatch.setattr("pages.parts.cache.panels.experiments", lambda: SimpleNamespace(all=lambda: {"experiment-1": going_on}))
+    make_room.number_input(key="prune_days").set_value(0.0).run()
+    assert not make_room.exception and make_room.checkbox(key="prune_sure").disabled and "under way" in make_room.info[0].value
+
+
+def test_removing_on_the_page_asks_twice(make_room, store, fitted):
+    at = make_room
     at.number_input(key="prune_days").set_value(0.0).run()
     at.multiselect(key="prune_stages").select("weights").run()
     assert at.button(key="prune").disabled and any("Nothing is removed yet" in each.value for each in at.markdown)
