@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from encoding.datasets._base import FSAVERAGE5_VERTICES, BadData
-from encoding.datasets.own.array_files import read_array
+from encoding.datasets.own.array_files import read_array, split_member
 from encoding.datasets.own.candidates import ResponseOption, hemisphere_of
 from encoding.datasets.own.description import BLOCK, SPACES
 from encoding.datasets.own.parsing import MAX_ROI_NAME, RESERVED_ROIS
@@ -58,9 +58,14 @@ def _block_of(one: ResponseOption, found: FoundArray, mask: FoundArray | None) -
     return (side if side in blocks else "") if len(one.blocks) > 1 else next(iter(blocks), "")
 
 
-@lru_cache(maxsize=64)
 def values_of(path: Path) -> np.ndarray:
-    """Values of a small array, squeezed; NaN is 0."""
+    """Values of a small array, squeezed, read once until its file changes; NaN is 0."""
+    about = split_member(path)[0].stat()
+    return _values(path, about.st_mtime_ns, about.st_ctime_ns, about.st_size, about.st_ino)
+
+
+@lru_cache(maxsize=64)
+def _values(path: Path, *state: int) -> np.ndarray:
     return np.nan_to_num(read_array(path)).squeeze()
 
 

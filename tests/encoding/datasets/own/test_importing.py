@@ -283,6 +283,17 @@ def test_masks_that_hold_each_other_not_are_a_choice(data):
     assert answered.is_complete and value(answered, "vertices")["mask"].name == "two_space-T1w_mask.nii.gz"
 
 
+def test_a_mask_that_is_replaced_is_read_again(data):
+    images(data / "kitchen" / "images")
+    nifti(data / "kitchen" / "betas.nii.gz", VOLUMES_4D)
+    for rows in (slice(None), slice(2)):  # of the second, fewer voxels
+        for name, mask in (("one", MASK), ("two", np.roll(MASK, 1, axis=0))):
+            nifti(data / "kitchen" / f"{name}_space-T1w_mask.nii.gz", mask * np.isin(np.arange(4), np.arange(4)[rows])[:, None, None])
+        (choice,) = propose(data / "kitchen").choices
+        expected = [np.count_nonzero(each[rows]) for each in (MASK, np.roll(MASK, 1, axis=0))]
+        assert list(choice.options.values()) == [f"{n} voxels." for n in expected]
+
+
 def test_an_atlas_with_as_many_labels_as_columns_places_them(data):
     plain(data / "kitchen", Y=Y)
     nifti(data / "kitchen" / "atlas.nii.gz", (np.arange(24) % 6).reshape(4, 3, 2).astype(np.int16))
