@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from encoding.analysis.summaries import ResidualDensity
 
 LEAST_IN_BIN = 12  # images; a mean of fewer says little
+LEAST_BINS = 3
 MOST_BINS = 10
 COUNT_COLOURS = [[0, "rgba(40,120,181,0.15)"], [1, "rgb(40,120,181)"]]  # on light and dark pages
 
@@ -25,6 +26,7 @@ def residual_fitted(
     predicted: np.ndarray,
     names: Sequence[str],
     *,
+    groups: np.ndarray | None = None,
     selected: int | None = None,
     colour: str = TEST,
 ) -> go.Figure:
@@ -34,11 +36,13 @@ def residual_fitted(
     ----------
     measured, predicted : (n,) responses to n test images, in equal units. An image where either is NaN is not drawn.
     names : (n,) image names, shown on hover.
+    groups : (n,) which of them belong together, such as repeats of one image; None where each stands for itself.
     selected : index of the highlighted image.
 
     Notes
     -----
-    The running mean is taken over equally populated bins along x, with its 95 % interval (1.96 standard errors). Zero throughout:
+    The running mean is taken over equally populated bins along x, with its 95 % interval (1.96 standard errors, over groups); with fewer
+    groups than fill three bins it has none. Zero throughout:
     no linear structure is left; a slope: predictions are systematically too small or too large; a bend: responses are a non-linear
     function of the components; a fan: noise grows with the response. Each point's customdata is its index.
     """
@@ -49,7 +53,7 @@ def residual_fitted(
     fig = go.Figure()
     level(fig, 0, x=limits(predicted), name="Residual 0", dash="dot", showlegend=False)
     fig.add_trace(points(predicted, residual, names, what=("predicted", "residual"), colour=colour))
-    _running_mean(fig, predicted, residual)
+    _running_mean(fig, predicted, residual, groups)
     if selected is not None:
         ring(fig, predicted, residual, names, selected)
     counts, edges = histogram(residual)
@@ -116,36 +120,49 @@ def residual_density(density: ResidualDensity, *, what: str = "pairs of an image
     return theme(fig, height=380)
 
 
-def _running_mean(fig: go.Figure, predicted: np.ndarray, residual: np.ndarray) -> None:
-    centres, means, errors = binned_means(predicted, residual)
+def _running_mean(fig: go.Figure, predicted: np.ndarray, residual: np.ndarray, groups: np.ndarray | None) -> None:
+    centres, means, errors = binned_means(predicted, residual, groups)
     if not len(centres):
         return
+    known = bool(np.isfinite(errors).any())
     rimmed(fig, centres, means, width=2.5, showlegend=False)
     fig.add_scatter(
         x=centres,
         y=means,
-        error_y={"type": "data", "array": 1.96 * errors, "color": STROKE, "thickness": 1.5, "width": 0},
+        error_y={"type": "data", "array": 1.96 * errors, "color": STROKE, "thickness": 1.5, "width": 0} if known else None,
         mode="lines+markers",
         line={"color": STROKE, "width": 2.5},
         marker={"color": STROKE, "size": 7, "line": {"color": "white", "width": 1.5}},
-        name="Running mean ± 95 %",
+        name="Running mean ± 95 %" if known else "Running mean",
         hovertemplate="mean residual %{y:.3f}<extra></extra>",
     )
 
 
-def binned_means(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def binned_means(x: np.ndarray, y: np.ndarray, groups: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Mean x, mean y and standard error of y in equally populated bins along x, (n_bins,) each.
 
-    Bins hold at least :data:`LEAST_IN_BIN` points; empty arrays where there are too few points for three bins.
+    Errors are over ``groups``, (n,) as of x, whose points are not independent of each other. Bins hold as many points as
+    :data:`LEAST_IN_BIN` groups have on average, or more. Too few groups for three such bins: bins of as many points, and errors of NaN;
+    too few points: empty arrays.
     """
     both = np.isfinite(x) & np.isfinite(y)
     x, y = np.asarray(x, float)[both], np.asarray(y, float)[both]
-    n_bins = min(MOST_BINS, len(x) // LEAST_IN_BIN)
-    if n_bins < 3:
+    groups = np.arange(len(x)) if groups is None else np.unique(np.asarray(groups)[both], return_inverse=True)[1]
+    n_groups = len(np.unique(groups))
+    enough = n_groups // LEAST_IN_BIN >= LEAST_BINS
+    n_bins = min(MOST_BINS, (n_groups if enough else len(x)) // LEAST_IN_BIN)
+    if n_bins < LEAST_BINS:
         return np.zeros(0), np.zeros(0), np.zeros(0)
     bins = np.array_split(np.argsort(x, kind="stable"), n_bins)
     centres, means = (np.array([values[rows].mean() for rows in bins]) for values in (x, y))
-    return centres, means, np.array([y[rows].std(ddof=1) / np.sqrt(len(rows)) for rows in bins])
+    return centres, means, np.array([_error(y[rows], groups[rows]) if enough else np.nan for rows in bins])
+
+
+def _error(y: np.ndarray, groups: np.ndarray) -> float:
+    """Standard error of the mean of y, whose deviations add up within groups; without groups, that of independent values."""
+    sums = np.bincount(groups, y - y.mean())
+    n_groups = len(np.unique(groups))
+    return float(np.sqrt(n_groups / (n_groups - 1) * (sums**2).sum()) / len(y)) if n_groups > 1 else np.nan
 
 
 def histogram(values: np.ndarray, *, most: int = 40) -> tuple[np.ndarray, np.ndarray]:

@@ -247,7 +247,7 @@ def prediction_panel(result: Result, focus: Focus) -> None:
             f"above the noise ceiling of single {unit.many}. Bars and learning curve show the mean of their own r: {means.mean_r:.2f}."
         )
     chart(
-        plots.residual_fitted(measured, predicted, names),
+        plots.residual_fitted(measured, predicted, names, groups=result.plan.subject.groups[rows]),
         "residuals",
         alt=f"residuals against fitted values, {focus.label}",
         source=origin(result),

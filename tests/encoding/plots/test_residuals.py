@@ -31,6 +31,25 @@ def test_bins_of_the_running_mean_are_pandas_quantiles():
     np.testing.assert_allclose(errors, groups["y"].sem())
 
 
+def test_intervals_of_the_running_mean_cover_zero_where_an_image_is_shown_several_times():
+    rng = np.random.default_rng(6)
+    n_images, n_repeats, inside = 60, 3, []
+    images = np.tile(np.arange(n_images), n_repeats)
+    for _ in range(200):
+        predicted, missed = rng.normal(size=(2, n_images))
+        residuals = missed[images] + 0.3 * rng.normal(size=len(images))
+        _, means, errors = binned_means(predicted[images], residuals, images)
+        inside.extend(np.abs(means) <= 1.96 * errors)
+    assert 0.88 < np.mean(inside) < 0.98
+
+
+def test_rows_of_few_groups_have_a_running_mean_without_intervals(pair):
+    measured, predicted, names = pair
+    fig = plots.residual_fitted(measured, predicted, names, groups=np.arange(len(names)) % 4)
+    (mean,) = named(fig, "Running mean")
+    assert np.isfinite(mean.y).all() and mean.error_y.array is None and not named(fig, "Running mean ± 95 %")
+
+
 def test_the_running_mean_shows_a_bend_that_is_there_and_none_that_is_not():
     rng = np.random.default_rng(2)
     predicted, noise = rng.normal(size=600), rng.normal(size=600)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import re
 from dataclasses import replace
 from urllib.parse import parse_qs
@@ -227,6 +229,17 @@ def test_repeats_can_be_averaged_and_the_page_says_so(tiny, page, store, linked)
         at = at.toggle(key="average_repeats").set_value(True).run()
     assert not at.exception and at.toggle(key="average_repeats").value
     assert any("6 test images (repeats averaged before they are scored)" in text.value for text in at.markdown)
+
+
+def test_intervals_of_residuals_are_over_images_not_over_their_repeats(tiny, page, store):
+    tiny.change(groups=np.arange(120) // 3)
+    study(replace(TINY, split="kfold:5:0"), store)
+    page.query_params |= {"split": "kfold:5:0", "part": "Predictions"}
+    page.run()
+    assert not page.exception
+    drawn = [json.loads(chart.proto.spec) for chart in page.get("plotly_chart")]
+    (mean,) = [trace for each in drawn for trace in each["data"] if trace.get("name") == "Running mean ± 95 %"]
+    assert len(np.frombuffer(base64.b64decode(mean["x"]["bdata"]), mean["x"]["dtype"])) == 3  # bins of twelve images or more
 
 
 def test_a_vertex_that_does_not_exist_is_explained(page, store):
