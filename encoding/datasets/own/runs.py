@@ -123,8 +123,10 @@ def sample_paths(files: SubjectFiles, runs: Runs) -> list[Path]:
     """Name the stimulus of each sample by a path that no file has: its film and time in samples, or its run and number."""
     if not files.images.films:
         return [Path("samples") / runs.names[run] / f"{place:05d}" for run, place in zip(runs.of_row, runs.places, strict=True)]
-    shown = windows(files, runs, np.arange(len(runs.of_row)))
-    return [window.film / f"{round(window.start / files.time.tr):05d}" for window in shown]
+    _check_films(files, runs)
+    tr, films = files.time.tr, files.images.films
+    first = [round(start / tr) for start in files.images.starts or (0.0,) * len(films)]  # once a run: its samples differ by 1
+    return [films[run] / f"{first[run] + place:05d}" for run, place in zip(runs.of_row, runs.places, strict=True)]
 
 
 def windows(files: SubjectFiles, runs: Runs, rows: np.ndarray) -> list[Window]:

@@ -161,6 +161,12 @@ def test_a_film_that_was_seen_twice_is_one_group_and_gives_a_ceiling(folder, sto
     np.testing.assert_allclose(me.ceiling["brain"], from_ncsnr_of_rows(ncsnr, np.ones(N, int)), rtol=1e-5)
 
 
+def test_samples_of_a_run_that_begins_between_two_are_stimuli_of_their_own(folder, store):
+    me = opened(folder, store, "[time]\ntr = 1\n" + FILMS + "starts = [0, 2.5, 2.5, 0.5]\n" + SUBJECT + 'ceiling_from = "ncsnr"\n')
+    assert [len(np.unique(me.stimulus_of_row[me.runs == run])) for run in range(4)] == list(LENGTHS)
+    assert me.most_repeats == 2 and np.array_equal(me.stimulus_of_row[me.runs == 1], me.stimulus_of_row[me.runs == 2])
+
+
 def test_single_samples_that_are_alike_do_not_join_runs():
     runs, stimuli = np.repeat([0, 1, 2], 10), np.arange(30)
     stimuli[[3, 13, 23]] = 3  # a blank screen in every run
