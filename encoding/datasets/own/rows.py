@@ -56,7 +56,7 @@ def read_rows(
 ) -> Rows:
     """Find the stimulus of each row, its session and group. Rows of one stimulus are always of one group.
 
-    Where rows of one stimulus are averaged or give the noise ceiling, files with the same bytes are one stimulus.
+    Where rows of one stimulus are averaged or give the noise ceiling, or are samples of runs, files with the same bytes are one stimulus.
 
     Parameters
     ----------
@@ -91,8 +91,8 @@ def read_rows(
     elif len(paths) != n_rows:
         raise BadData(_miscounted(files, len(paths), shapes))
     same_image = same_bytes = first_equal(paths)
-    if store is not None and (files.average or files.ceiling_from) and files.images.names is None and not files.images.of_runs:
-        same_bytes = first_equal_files(paths, store, report)
+    if store is not None and (files.average or files.ceiling_from or runs is not None) and files.images.names is None:
+        same_bytes = _same_bytes(files, paths, store, report)
     if runs is not None:
         return _samples(files, paths, listed, same_bytes, runs, matrices)
     groups = same_image
@@ -106,6 +106,15 @@ def read_rows(
     kept = np.unique(same_bytes)
     groups = np.unique(groups[kept], return_inverse=True)[1]
     return Rows([paths[row] for row in kept], groups, same_bytes, RowWork(sessions, same_bytes), listed)
+
+
+def _same_bytes(files: SubjectFiles, paths: list[Path], store: Store, report: Report) -> np.ndarray:
+    """For each row the first whose stimulus has the same bytes, (n_rows,) int64; samples of films are at the same time, too."""
+    if not files.images.of_runs:
+        return first_equal_files(paths, store, report)
+    films = list(dict.fromkeys(files.images.films))
+    content = dict(zip(films, first_equal_files(films, store, report).tolist(), strict=True)) if films else {}
+    return first_equal([(content.get(path.parent, path.parent), path.name) for path in paths])
 
 
 def check_groups(files: SubjectFiles, groups: np.ndarray, paths: Sequence[Path], equal: np.ndarray) -> None:

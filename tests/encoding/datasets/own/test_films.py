@@ -167,6 +167,26 @@ def test_samples_of_a_run_that_begins_between_two_are_stimuli_of_their_own(folde
     assert me.most_repeats == 2 and np.array_equal(me.stimulus_of_row[me.runs == 1], me.stimulus_of_row[me.runs == 2])
 
 
+@pytest.mark.parametrize("ceiling", ["", 'ceiling_from = "ncsnr"\n'])
+def test_a_copy_of_a_film_under_another_name_is_the_same_film(folder, store, ceiling):
+    (folder / "copy.mkv").write_bytes((folder / "b.mkv").read_bytes())
+    same = opened(folder, store, TIME + FILMS + SUBJECT + ceiling)
+    me = opened(folder, store, TIME + FILMS.replace('"b.mkv", "a.mkv"', '"copy.mkv", "a.mkv"') + SUBJECT + ceiling)
+    assert me.stimuli.names[RUNS.searchsorted(2)] == "copy at 0.0 s" and np.array_equal(me.groups, TWICE)
+    assert np.array_equal(me.stimulus_of_row, same.stimulus_of_row) and me.ceiling_about == same.ceiling_about
+    assert DATASETS["mine"].is_ready("me", store)
+
+
+def test_copies_of_images_are_one_stimulus_in_all_runs(folder, store):
+    for i in range(N):
+        Image.new("RGB", (8, 8), (i % 14 if RUNS[i] in (1, 2) else 100 + i, 0, RUNS[i] in (1, 2))).save(folder / f"{i}.png")
+    (folder / "order.txt").write_text("\n".join(f"{i}.png" for i in range(N)))
+    text = TIME + '[stimuli]\nfiles = "order.txt"\n' + SUBJECT
+    me, other = opened(folder, store, text), opened(folder, store, text + 'ceiling_from = "ncsnr"\n')
+    assert np.array_equal(me.groups, np.array([0, 1, 1, 3])[RUNS]) and me.most_repeats == 2
+    assert np.array_equal(me.groups, other.groups) and np.array_equal(me.stimulus_of_row, other.stimulus_of_row)
+
+
 def test_single_samples_that_are_alike_do_not_join_runs():
     runs, stimuli = np.repeat([0, 1, 2], 10), np.arange(30)
     stimuli[[3, 13, 23]] = 3  # a blank screen in every run
