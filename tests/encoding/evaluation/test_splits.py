@@ -44,7 +44,7 @@ def test_an_unreadable_split_says_how_to_write_one(split):
 def test_more_folds_than_stimuli_is_refused_with_both_numbers():
     with pytest.raises(ValueError, match="asks for 9 folds but there are only 4 groups"):
         folds("kfold:9:0", np.repeat(np.arange(4), 5))
-    with pytest.raises(ValueError, match=r"5 folds of the training rows need as many groups at least; there are 3 groups.* validation share"):
+    with pytest.raises(ValueError, match=r"5 folds of the training rows need as many groups at least; there are 3 .* validation share"):
         inner_folds(np.array([0, 1, 2, 2, 1]), 5)
 
 
