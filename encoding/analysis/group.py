@@ -215,8 +215,8 @@ def across_key(model: Result, tested: Result) -> str:
             for roi in result.selected_rois:
                 masks.update(f"{hemi} {roi};".encode() + np.ascontiguousarray(result.columns(roi, hemi), "<i8").tobytes())
     version = ACROSS_VERSION if len(model.plan.folds) > 1 else ONE_FOLD_VERSION
-    rounded = model.plan.reduced_layers or model.plan.feature_dtype != "float32"
-    made = {"trained on": "known"} if rounded else {}  # earlier releases took stimuli that such models were trained on for unseen
+    mistaken = model.plan.reduced_layers or model.plan.extra_subjects or model.plan.feature_dtype != "float32"
+    made = {"trained on": "known"} if mistaken else {}  # earlier releases took stimuli that such models were trained on for unseen
     return digest("across", version, model=model.key, tested=tested.key, reads=masks.hexdigest(), **made)
 
 
@@ -324,16 +324,13 @@ def _tested_folds(model: Result, tested: Result, report: Report, device: str) ->
         other = replace(
             make_plan(spec, store, subprogress(report, 0, 0.1), subject=tested.plan.subject), reduced_layers=plan.reduced_layers
         )
-        extract_features(other, store, subprogress(report, 0.1, 0.8), choose_device(device), sketches=False)
+        for each in (*plan.extra_subjects, other):
+            extract_features(each, store, subprogress(report, 0.1, 0.8), choose_device(device), sketches=False)
     found, responses = [], tested.plan.subject.responses
-    for fold in plan.folds:
+    for number, fold in enumerate(plan.folds):
         Z = stored_components(plan, fold, store)
         theirs = Z if own else projected_components(plan, other, fold, store, choose_device(device))
-        starts = range(0, len(rows), ROW_BLOCK)
-        mine = Z if own else own_projections(plan, fold, Z, store, choose_device(device))
-        same = SAME[plan.feature_dtype]
-        parts = [] if own else [without_stimuli(rows[start : start + ROW_BLOCK], fold.train, mine, theirs, same) for start in starts]
-        unseen = np.intersect1d(rows, fold.test) if own else np.concatenate(parts)
+        unseen = np.intersect1d(rows, fold.test) if own else _unseen(model, number, rows, Z, theirs, choose_device(device))
 
         def predict(hemi: str, columns: np.ndarray, fold: Fold = fold, Z: np.ndarray = theirs, rows: np.ndarray = unseen) -> np.ndarray:
             return predict_fold(plan.target_groups, partial(_basis, model, fold, Z, rows), len(rows), {hemi: columns})[hemi]
@@ -344,6 +341,20 @@ def _tested_folds(model: Result, tested: Result, report: Report, device: str) ->
         stimuli = tested.plan.subject.stimulus_of_row[unseen]
         found.append(_TestedFold(unseen, stimuli, predict, read, tested.plan.spec.average_repeats))
     return found
+
+
+def _unseen(model: Result, number: int, rows: np.ndarray, Z: np.ndarray, theirs: np.ndarray, device: str) -> np.ndarray:
+    """Those of some ``rows`` of another subject, with component scores ``theirs``, whose stimuli trained nothing in a fold of a model."""
+    plan, store, fold, same = model.plan, model.store, model.plan.folds[number], SAME[model.plan.feature_dtype]
+    mine = own_projections(plan, fold, Z, store, device)
+    learned = [(mine, fold.train)]
+    for extra in plan.extra_subjects:
+        scores = projected_components(plan, extra, fold, store, device)
+        learned.append((scores, without_stimuli(extra.extra_fold(number).train, plan.unseen(fold), mine, scores, same)))
+    for scores, trained in learned:
+        blocks = (rows[start : start + ROW_BLOCK] for start in range(0, len(rows), ROW_BLOCK))
+        rows = np.concatenate([rows[:0], *(without_stimuli(block, trained, scores, theirs, same) for block in blocks)])
+    return rows
 
 
 def _basis(model: Result, fold: Fold, Z: np.ndarray, rows: np.ndarray, group: TargetGroup) -> tuple[Model, object]:

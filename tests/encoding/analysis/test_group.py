@@ -152,6 +152,18 @@ def test_stimuli_that_a_model_was_trained_on_are_known_however_features_are_kept
         assert tested.rows.tolist() == [row for row in range(120) if pixels[1][row].tobytes() not in seen]
 
 
+def test_a_model_is_not_tested_on_what_it_learned_of_an_extra_subject(world):
+    store, spec = world["kfold:4:0"][0].store, replace(TINY, split="kfold:4:0")
+    more = {"readout": "mlp", "options": {"n_epochs": 1, "hidden_1": 4, "hidden_2": 4}, "extra_subjects": ("subj02",)}
+    one, two = fit(replace(spec, subject="subj01", **more), store, device="cpu"), world["kfold:4:0"][1]
+    (other,) = one.plan.extra_subjects
+    pixels = [each.plan.subject.stimuli.pixels for each in (one, two)]
+    for number, (fold, tested) in enumerate(zip(one.plan.folds, group._tested_folds(one, two, silent, "cpu"), strict=True)):
+        seen = {pixels[0][row].tobytes() for row in fold.train}
+        learned = {row for row in other.extra_fold(number).train if row >= 90}  # images that the first did not see
+        assert tested.rows.tolist() == [row for row in range(120) if pixels[1][row].tobytes() not in seen and row not in learned]
+
+
 def test_tables_of_single_folds_keep_their_keys_and_pooled_ones_are_not_read(world):
     """Pooled r over folds stands under version 1, which is still that of fits with one fold, whose numbers are the same."""
     (one, *_), (folded, *_) = (world[split] for split in SPLITS)
