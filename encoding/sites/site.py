@@ -20,10 +20,10 @@ import numpy as np
 from encoding import plots
 from encoding.analysis.comparison import compare, verdict
 from encoding.analysis.summaries import OVERALL, best_roi, overall_scores
-from encoding.fits.score_tables import EVERY_VERTEX, ScoreTables
+from encoding.fits.score_tables import BOTH, EVERY_VERTEX, ScoreTables
 from encoding.plots.brain.brain_map import mesh_bytes, viewer_module
 from encoding.plots.brain.score_maps import difference_brain
-from encoding.runs.labels import dataset_label, split_label, subject_label
+from encoding.runs.labels import dataset_label, part_label, split_label, subject_label
 from encoding.runs.report import (
     SIMULATED,
     charts_of,
@@ -141,7 +141,7 @@ def publish(
         for number, group in enumerate(groups, 1):
             report((len(results) + number - 1) / n_steps, "heatmap")
             of_group = [by_key[result.key]["label"] for result in group]
-            heatmaps.append(_write_heatmap(site, f"heatmap-{number}", group, of_group, names_split=len(groups) > 1))
+            heatmaps.append(_write_heatmap(site, f"heatmap-{number}", group, of_group, one_of_several=len(groups) > 1))
         for number, other in enumerate(others):
             report((n_steps - len(others) + number) / n_steps, "comparison")
             comparisons.append(_write_comparison(site, baseline, other, [by_key[each.key]["label"] for each in (baseline, other)]))
@@ -154,8 +154,9 @@ def publish(
 
 
 def _alike(results: Sequence[ScoreTables]) -> list[list[ScoreTables]]:
-    """Fits whose scores can stand in one heatmap: of one subject, tested on the same stimuli."""
-    of = lambda result: [getattr(result.plan.spec, name) for name in ("dataset", "subject", "split", "average_repeats")]  # noqa: E731
+    """Fits whose scores can stand in one heatmap: of one subject and the same hemispheres, tested on the same stimuli."""
+    names = ("dataset", "subject", "split", "average_repeats")
+    of = lambda result: [*(getattr(result.plan.spec, name) for name in names), result.plan.hemis]  # noqa: E731
     return [list(group) for _, group in itertools.groupby(sorted(results, key=of), key=of)]
 
 
@@ -250,14 +251,21 @@ def _pairs(values: dict[str, str]) -> pd.DataFrame:
     return pd.DataFrame({"": list(values), " ": [str(value) for value in values.values()]})
 
 
-def _write_heatmap(site: _Writer, name: str, group: list[ScoreTables], labels: list[str], *, names_split: bool) -> dict[str, str]:
-    """The heatmap page of several fits of a subject with one split; returns its title and page."""
+def _write_heatmap(site: _Writer, name: str, group: list[ScoreTables], labels: list[str], *, one_of_several: bool) -> dict[str, str]:
+    """The heatmap page of several fits of a subject with one split; returns its title and page.
+
+    Parameters
+    ----------
+    one_of_several : whether the site has other heatmaps, from which the title then tells this one by its split and hemispheres.
+    """
     left_out = max(0, len(group) - MOST_ROWS)
     if left_out:
         order = sorted(range(len(group)), key=lambda place: -mean_r(group[place]))[:MOST_ROWS]
         group, labels = ([values[place] for place in sorted(order)] for values in (group, labels))
     spec, slugs = group[0].plan.spec, [slug_of(result) for result in group]
-    title = f"{len(group)} fits of {_whose(spec)}{f', {split_label(spec.split)}' if names_split else ''}"
+    title, hemis = f"{len(group)} fits of {_whose(spec)}", group[0].plan.hemis
+    if one_of_several:
+        title += f", {split_label(spec.split)}, {part_label(hemis[0] if len(hemis) == 1 else BOTH, hemis)}"
     data = heatmap_data(group, labels) | {"slugs": slugs}
     site.data(name, data)
     site.write(f"tables/{name}.csv", to_csv(heatmap_rows(group, labels)))

@@ -314,3 +314,17 @@ def test_fits_that_validate_others_stand_in_no_site_and_each_split_has_a_heatmap
             len(pages) == 2
             and sum("80 % train" in text for text in pages.values()) == sum("4-fold" in text for text in pages.values()) == 1
         )
+
+
+def test_fits_of_one_hemisphere_and_of_both_have_heatmaps_of_their_own(tiny, store, tmp_path):
+    """Means over one hemisphere and over both are of other vertices: no star says which is best."""
+    specs = [replace(each, hemi=hemi) for hemi in ("both", "lh") for each in (TINY, COLOUR)]
+    folder = publish([fit(spec, store, device="cpu") for spec in specs], tmp_path / "site", store)
+    counted = {}
+    for path in sorted((folder / "tables").glob("heatmap-*.csv")):
+        table = pd.read_csv(path).query("roi == 'driven'")
+        assert len(table) == 2
+        counted[data_of(folder, path.stem)["where"]] = set(table["n_vertices"])
+        titles = "".join(Reader((folder / f"{path.stem}.html").read_text()).text)
+        assert data_of(folder, path.stem)["where"].removeprefix("vertices of ") in titles.partition("Means over")[0]
+    assert counted == {"vertices of both hemispheres": {10}, "vertices of the left hemisphere": {5}}
