@@ -181,7 +181,7 @@ def compute(request: OcclusionRequest, store: Store, report: Report = silent, de
         raise ValueError(f"The vertices of {request.roi} changed after this map was requested. Open the page again.")
     predictor = Predictor.of(result, device=device)
     columns = {hemi: result.columns(request.roi, hemi) for hemi in result.plan.hemis}
-    frames = [Image.open(io.BytesIO(frame), formats=["PNG"]) for frame in request.frames]
+    frames = [from_png(frame) for frame in request.frames]
     shape = {"n_grid": request.n_grid, "patch": request.patch, "folds": request.folds}
     occlusion = occlude(predictor, frames, columns, **shape, report=subprogress(report, 0.15, 1))
     if result.has_data:
@@ -208,3 +208,9 @@ def as_png(frame: Image.Image) -> bytes:
     out = io.BytesIO()
     frame.save(out, "PNG", compress_level=1)
     return out.getvalue()
+
+
+def from_png(data: bytes) -> Image.Image:
+    """Decode a frame at once: Pillow would at its first use, where several threads break each other's decoding of it."""
+    with Image.open(io.BytesIO(data), formats=["PNG"]) as frame:
+        return frame.copy()

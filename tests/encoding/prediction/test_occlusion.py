@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from PIL import Image
+from PIL.PngImagePlugin import PngImageFile
 
 from encoding import fit
 from encoding.backbones import BACKBONES
@@ -301,3 +302,13 @@ def test_a_job_computes_the_same_map_once_and_keeps_no_image(tiny, store, monkey
     np.testing.assert_array_equal(compute(asked, store).drop, found.drop)
     assert sum(path.stat().st_size for path in store.path(asked.key).glob("*.npy")) < 1000
     assert "frames" not in repr(asked)
+
+
+def test_a_job_decodes_each_frame_once_before_threads_share_it(tiny, store, monkeypatch):
+    """Pillow decodes at the first use, and two threads that decode one image at once break its data stream."""
+    result, decoding = fit(TINY, store), []
+    start = PngImageFile.load_prepare
+    monkeypatch.setattr(PngImageFile, "load_prepare", lambda image: (decoding.append(threading.current_thread()), start(image))[1])
+    frames = tuple(map(as_png, pictures(1)))
+    compute(OcclusionRequest(result.key, "driven", columns_digest(result, "driven"), 2, 0.5, (), "shown", frames), store, device="cpu")
+    assert decoding == [threading.current_thread()]
