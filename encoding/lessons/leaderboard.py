@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import secrets
-import threading
+import warnings
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -17,6 +19,8 @@ from encoding.datasets.simulation import cortex, responses, scenes
 from encoding.evaluation.scores import pearson
 from encoding.storage.atomic import atomic_file
 from encoding.storage.keys import digest
+from encoding.storage.locks import file_lock
+from encoding.storage.store import DamagedResult
 
 N_HIDDEN = 100  # images
 MOST_ENTRIES = 3  # of a student; the last one counts
@@ -85,25 +89,24 @@ class Entry:
 
 
 class Leaderboard:
-    """Entries of a class and the secret seed of its hidden images, in memory and in one file of ``folder``.
+    """Entries of a class and the secret seed of its hidden images, in one file of ``folder``.
 
-    Any number of threads of one process may use it at once.
+    Any number of threads and processes may use it at once. A damaged file is moved aside, and the board begins anew.
     """
 
     def __init__(self, folder: str | Path) -> None:
         self._file = Path(folder) / "leaderboard.json"
-        self._file.parent.mkdir(parents=True, exist_ok=True)
-        self._lock = threading.Lock()
-        fresh = {"seed": secrets.randbits(63), "entries": {}}
-        kept = json.loads(self._file.read_text("utf-8")) if self._file.exists() else fresh
-        self.seed: int = kept["seed"]
-        self._entries = {student: [Entry(**each) for each in entries] for student, entries in kept["entries"].items()}
-        self._write(self._entries)
+        self._lock_file = self._file.with_suffix(".lock")
+        self.seed: int = secrets.randbits(63)
+        with file_lock(self._lock_file):
+            if (kept := self._kept()) is None:
+                self._write({})
+            else:
+                self.seed = kept["seed"]
 
     def n_left(self, student: str) -> int:
         """Number of fits that a student may still enter."""
-        with self._lock:
-            return MOST_ENTRIES - len(self._entries.get(student, ()))
+        return MOST_ENTRIES - len(self._entries().get(student, ()))
 
     def enter(self, student: str, entry: Entry) -> None:
         """Keep a student's entry.
@@ -113,22 +116,38 @@ class Leaderboard:
         ValueError where the name is longer than 24 characters or the student has used every entry. OSError where the file cannot be
         written; nothing is kept then.
         """
-        with self._lock:
-            before = self._entries.get(student, [])
+        with file_lock(self._lock_file):
+            entries = self._entries()
+            before = entries.get(student, [])
             if len(before) >= MOST_ENTRIES:
                 raise ValueError(f"{MOST_ENTRIES} fits were entered, which is all that a student may enter.")
             if len(entry.name) > LONGEST_NAME:
                 raise ValueError(f"A name has {LONGEST_NAME} characters at most.")
-            anonymous = f"Student {list(self._entries).index(student) + 1 if before else len(self._entries) + 1}"
+            anonymous = f"Student {list(entries).index(student) + 1 if before else len(entries) + 1}"
             named = Entry(**asdict(entry) | {"name": entry.name.strip() or anonymous})
-            now = self._entries | {student: [*before, named]}
-            self._write(now)
-            self._entries = now
+            self._write(entries | {student: [*before, named]})
 
     def table(self) -> list[Entry]:
         """Last entry of each student, highest r first."""
-        with self._lock:
-            return sorted((entries[-1] for entries in self._entries.values()), key=lambda entry: -entry.r)
+        return sorted((entries[-1] for entries in self._entries().values()), key=lambda entry: -entry.r)
+
+    def _entries(self) -> dict[str, list[Entry]]:
+        """Entries of each student, in the order in which they first entered one."""
+        return (self._kept() or {"entries": {}})["entries"]
+
+    def _kept(self) -> dict[str, Any] | None:
+        """What the file holds; None where there is none, or a damaged one, which is moved aside."""
+        try:
+            kept = json.loads(self._file.read_text("utf-8"))
+            entries = {student: [Entry(**each) for each in entries] for student, entries in kept["entries"].items()}
+            return {"seed": int(kept["seed"]), "entries": entries}
+        except FileNotFoundError:
+            return None
+        except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+            with suppress(FileNotFoundError):  # another process moved it
+                self._file.replace(self._file.with_suffix(".damaged"))
+            warnings.warn(f"{self._file} is damaged; the leaderboard begins anew.", DamagedResult, stacklevel=2)
+            return None
 
     def _write(self, entries: Mapping[str, list[Entry]]) -> None:
         with atomic_file(self._file, "w") as file:

@@ -8,6 +8,7 @@ import pytest
 from encoding.datasets.simulation import scenes
 from encoding.lessons import leaderboard as module
 from encoding.lessons.leaderboard import Entry, Hidden, Leaderboard
+from encoding.storage.store import DamagedResult
 
 
 def entry(r=0.3, name="", key="fit-1"):
@@ -58,3 +59,26 @@ def test_a_student_cannot_enter_without_end_nor_under_a_long_name_and_a_full_dis
         board.enter("ann", entry())
     with pytest.raises(ValueError, match="all that a student may enter"):
         board.enter("ann", entry())
+
+
+def test_two_servers_on_one_folder_keep_each_others_entries(tmp_path):
+    first, second = Leaderboard(tmp_path), Leaderboard(tmp_path)
+    first.enter("ann", entry(0.5))
+    second.enter("bob", entry(0.4))
+    second.enter("ann", entry(0.2))
+    for each in (first, second, Leaderboard(tmp_path)):
+        assert [(row.name, row.r) for row in each.table()] == [("Student 2", 0.4), ("Student 1", 0.2)]
+        assert each.seed == first.seed and each.n_left("ann") == module.MOST_ENTRIES - 2
+
+
+@pytest.mark.parametrize("text", ["", "{", "null", "[]", '{"seed": 3}', '{"seed": 3, "entries": {"ann": [{"name": "x"}]}}', "\xff"])
+def test_a_damaged_file_is_moved_aside_and_the_board_begins_anew(tmp_path, text):
+    board = Leaderboard(tmp_path)
+    board.enter("ann", entry())
+    (tmp_path / "leaderboard.json").write_bytes(text.encode("latin1"))
+    with pytest.warns(DamagedResult, match="begins anew"):
+        again = Leaderboard(tmp_path)
+    assert not again.table() and again.n_left("ann") == module.MOST_ENTRIES
+    again.enter("ann", entry(0.2))
+    assert [row.r for row in Leaderboard(tmp_path).table()] == [0.2] and Leaderboard(tmp_path).seed == again.seed
+    assert (tmp_path / "leaderboard.damaged").read_bytes() == text.encode("latin1")
