@@ -10,6 +10,7 @@ import pytest
 
 from encoding.lessons import classroom as module
 from encoding.lessons.classroom import Classroom
+from encoding.storage.store import DamagedResult
 
 N_STUDENTS, LESSON_NAMES = 30, ("steps", "ridge", "ceiling")
 
@@ -32,6 +33,31 @@ def test_thirty_students_at_once_lose_nothing_also_after_a_restart(tmp_path):
             assert each.predictions(lesson, 3) == [expected[answer] for answer in range(3)]
         assert each.places() == {("ceiling", "predicted"): N_STUDENTS}
     assert len(list(tmp_path.iterdir())) == N_STUDENTS  # nothing half written stays
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "null", "[]", '{"lesson": "ridge"}', '{"lesson": "ridge", "step": "shown", "answers": []}', "\xff"]
+)
+def test_a_damaged_file_is_moved_aside_and_concerns_its_student_alone(tmp_path, text):
+    room = Classroom(tmp_path)
+    for student in "ab":
+        room.note(student, "ridge", "predicted", 1)
+    (tmp_path / "b.json").write_bytes(text.encode("latin1"))
+    with pytest.warns(DamagedResult, match=r"b\.json is damaged"):
+        again = Classroom(tmp_path)
+    assert again.predictions("ridge", 2) == [0, 1] and again.answers("b") == {} and sum(again.places().values()) == 1
+    again.note("b", "ridge", "predicted", 0)
+    assert Classroom(tmp_path).predictions("ridge", 2) == [1, 1]
+    assert (tmp_path / "b.damaged").read_bytes() == text.encode("latin1")
+
+
+def test_a_second_server_on_the_folder_takes_no_prediction_back(tmp_path):
+    first, second = Classroom(tmp_path), Classroom(tmp_path)
+    first.note("a", "ridge", "predicted", 1)
+    second.note("a", "ridge", "predicted", 0)
+    assert second.predictions("ridge", 2) == [0, 1]
+    second.note("a", "steps", "predicted", 2)
+    assert Classroom(tmp_path).answers("a") == second.answers("a") == {"ridge": 1, "steps": 2}
 
 
 def test_the_first_prediction_counts(tmp_path):
