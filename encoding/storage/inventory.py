@@ -16,8 +16,8 @@ from encoding.runtime.progress import Report, silent
 from encoding.storage.atomic import atomic_file
 from encoding.storage.files import open_regular
 from encoding.storage.keys import stage_of
-from encoding.storage.locks import InUse
-from encoding.storage.store import PROVENANCE, Store
+from encoding.storage.locks import is_held
+from encoding.storage.store import LOCKS, PROVENANCE, Store
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -226,12 +226,8 @@ def needed_members(store: Store, results: Collection[StoreEntry], used: Collecti
 
 
 def is_locked(store: Store, key: str) -> bool:
-    """Whether a process holds the lock of ``key``; raises StoreReadOnly where it cannot be tried."""
-    try:
-        with store.lock(key, wait=False):
-            return False
-    except InUse:
-        return True
+    """Whether a process holds the lock of ``key``; raises OSError where it cannot be looked at."""
+    return is_held(store.root / LOCKS / f"{key}.lock")
 
 
 def size_of(path: Path) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import threading
 from dataclasses import replace
 
@@ -13,7 +14,7 @@ from encoding.experiments import Experiment, run_experiment, stages
 from encoding.experiments import run as run_module
 from encoding.experiments.graph import compile_graph
 from encoding.experiments.progress import Run
-from encoding.experiments.records import AlreadyRunning, find_record, recording, records, request_cancel
+from encoding.experiments.records import AlreadyRunning, find_record, is_running, recording, records, request_cancel
 from encoding.experiments.run import run_serially
 from encoding.experiments.stages import OtherInputs, difference, run_in_turn, run_task
 from encoding.experiments.task import STAGES
@@ -250,6 +251,28 @@ def test_what_an_experiment_reads_and_writes_is_kept_until_it_has_ended(lab, sto
     assert not any(cell.error for cell in found.status.cells) and len(found.results) == 4
     prune(store, entries(store))
     assert not store.keys() and not store.keys_in_use()
+
+
+def test_looking_whether_an_experiment_runs_hinders_neither_a_start_nor_another_look(lab, store, monkeypatch):
+    looks, flock = [], fcntl.flock
+    assert not is_running(SMALL.key, store) and not (store.root / "locks").exists()
+
+    def looked_at(descriptor, how):
+        """Somebody looks while the lock is taken, for as long as the first try lasts."""
+        if how == fcntl.LOCK_EX | fcntl.LOCK_NB and not looks:
+            looks.append((store.root / "locks" / f"{SMALL.key}.lock").open("rb"))
+            flock(looks[0], fcntl.LOCK_SH)
+            assert not is_running(SMALL.key, store)
+        elif looks:
+            looks[0].close()
+        flock(descriptor, how)
+
+    monkeypatch.setattr("encoding.storage.locks.fcntl.flock", looked_at)
+    with recording(SMALL, store):
+        assert looks and is_running(SMALL.key, store)
+        with pytest.raises(AlreadyRunning), recording(SMALL, store):
+            pass
+    assert not is_running(SMALL.key, store)
 
 
 def test_a_record_is_found_by_the_beginning_of_its_key_and_holds_the_experiment(lab, store):
