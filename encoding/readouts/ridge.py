@@ -67,6 +67,11 @@ class Ridge(Readout):
     def targets_apart(self, options: RidgeOptions) -> bool:
         return options.alpha_per_target or options.alpha is not None
 
+    def cost(self, n: int, p: int, t: int, options: RidgeOptions) -> tuple[float, float]:
+        """An eigendecomposition works on six (p, p) float64; to choose penalties, two more and one for each fold held out."""
+        n_folds = self.n_folds(options)
+        return super().cost(n, p, t, options)[0], 8.0 * p * p * (6 if n_folds == 1 else 8 + n_folds)
+
     def fit(self, moments: Moments, options: RidgeOptions, *, device: str = "cpu", report: Report = silent) -> LinearModel:
         alphas = penalties(moments, options)
         if len(alphas) == 1:
