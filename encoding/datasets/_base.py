@@ -220,10 +220,17 @@ class Subject:
         Where stimuli were shown several times it is "108 trials of 36 test images", and where rows are samples of runs "600 test samples".
         """
         n = self.n_stimuli if rows is None else len(rows)
+        word = self.row_word(what, rows)
+        return f"{n:,} {word} of {self._n_different(rows):,} {what}" if word == "trials" else f"{n:,} {word}"
+
+    def row_word(self, what: str, rows: np.ndarray | None = None) -> str:
+        """What rows are: samples of runs, trials where stimuli are repeated among them, else ``what``, such as "test images"."""
         if self.runs is not None:
-            return f"{n:,} {' '.join([*what.split()[:-1], 'samples'])}"
-        shown = len(np.unique(self.stimulus_of_row if rows is None else self.stimulus_of_row[rows]))
-        return f"{n:,} {what}" if n == shown else f"{n:,} trials of {shown:,} {what}"
+            return " ".join([*what.split()[:-1], "samples"])
+        return "trials" if self._n_different(rows) < (self.n_stimuli if rows is None else len(rows)) else what
+
+    def _n_different(self, rows: np.ndarray | None) -> int:
+        return len(np.unique(self.stimulus_of_row if rows is None else self.stimulus_of_row[rows]))
 
     @cached_property
     def annotations_key(self) -> str:

@@ -62,8 +62,14 @@ class VertexScores:
 
     def counted(self, part: Literal["training", "test"]) -> str:
         """Number of training rows (of the first fold) or of scored test rows in words: :meth:`Subject.counted`."""
-        rows = self.plan.folds[0].train if part == "training" else self.test_rows()
-        return self.plan.subject.counted(f"{part} {'clips' if self.plan.of_clips else 'images'}", rows)
+        return self.plan.subject.counted(f"{part} {'clips' if self.plan.of_clips else 'images'}", self._rows(part))
+
+    def row_word(self, part: Literal["training", "test"]) -> str:
+        """What :meth:`counted` counts: images or clips, trials of them, or samples."""
+        return self.plan.subject.row_word("clips" if self.plan.of_clips else "images", self._rows(part))
+
+    def _rows(self, part: Literal["training", "test"]) -> np.ndarray:
+        return self.plan.folds[0].train if part == "training" else self.test_rows()
 
     @property
     def n_test_stimuli(self) -> int:

@@ -24,6 +24,7 @@ def learning_curve(
     *,
     label: str,
     ceiling: float | None = None,
+    counted: str = "images",
 ) -> go.Figure:
     """r on training and test images against the number of training images, on a logarithmic axis.
 
@@ -33,6 +34,7 @@ def learning_curve(
     train, test : (n_sizes,) r, averaged over vertices; NaN leaves a gap.
     label : title of the y axis, such as "Mean r in V1v".
     ceiling : highest possible r, the mean root of the noise ceiling; None or NaN draws no line.
+    counted : what the sizes count, such as trials of images.
 
     Notes
     -----
@@ -51,10 +53,10 @@ def learning_curve(
         _name_level(fig, f"highest r, {ceiling:.2f}", ceiling)
     for values, name, colour, dash in ((test, "Test images", TEST, "solid"), (train, "Training images", TRAIN, "dash")):
         fig.add_scatter(
-            **_line(sizes, values, name, colour, dash), hovertemplate=f"%{{x:,}} images<br>{name.lower()}: %{{y:.3f}}<extra></extra>"
+            **_line(sizes, values, name, colour, dash), hovertemplate=f"%{{x:,}} {counted}<br>{name.lower()}: %{{y:.3f}}<extra></extra>"
         )
     ticks = {"type": "log", "tickvals": sizes, "ticktext": [f"{size:,}" for size in sizes]}
-    title = {"title": {"text": "Training images"}}
+    title = {"title": {"text": f"Training {counted}"}}
     return theme(fig, height=340, xaxis=title | ticks, yaxis={"title": {"text": label}, "rangemode": "tozero"})
 
 

@@ -29,6 +29,7 @@ def residual_fitted(
     groups: np.ndarray | None = None,
     selected: int | None = None,
     colour: str = TEST,
+    counted: str = "images",
 ) -> go.Figure:
     """Residual (measured minus predicted) against the predicted response, with the residuals' histogram at the right.
 
@@ -38,6 +39,7 @@ def residual_fitted(
     names : (n,) image names, shown on hover.
     groups : (n,) which of them belong together, such as repeats of one image; None where each stands for itself.
     selected : index of the highlighted image.
+    counted : what the points are, such as trials of images.
 
     Notes
     -----
@@ -72,7 +74,7 @@ def residual_fitted(
         fig,
         height=380,
         xaxis={"title": {"text": "Predicted response"}, "domain": [0, 0.84], "range": limits(predicted)},
-        xaxis2={"domain": [0.86, 1], "title": {"text": "Images"}, "showgrid": False, "nticks": 3},
+        xaxis2={"domain": [0.86, 1], "title": {"text": counted.capitalize()}, "showgrid": False, "nticks": 3},
         yaxis={"title": {"text": "Residual, measured − predicted"}, "range": limits(residual)},
         bargap=0,
     )

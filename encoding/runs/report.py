@@ -213,16 +213,19 @@ def fit_charts(result: ScoreTables, classes: Mapping[str, Sequence[str]], source
         columns = {hemi: np.flatnonzero(np.isfinite(result.score(hemi))) for hemi in hemis}
         if any(map(len, columns.values())):
             density = residual_density(result, columns)
-            what = f"{density.n_pairs:,} pairs of a test image and a {result.plan.subject.unit}"
+            word = result.row_word("test")
+            what = f"{density.n_pairs:,} pairs of a test {word.removesuffix('s')} and a {result.plan.subject.unit}"
             text = f"{what}: mean residual {density.mean:+.3f}, standard deviation {density.sd:.3f}."
-            charts.append(("Residuals", text, plots.residual_density(density)))
+            charts.append(("Residuals", text, plots.residual_density(density, what=what.split(" ", 1)[1])))
         charts += _epoch_charts(result)
     curve = result.derived(curve_key(result.key, result.plan.subject.groups))
     if curve is not None:
         lines = {
             line: np.nanmean(np.concatenate([curve[f"{hemi}_{line}"] for hemi in hemis], axis=1), axis=1) for line in ("train", "test")
         }
-        figure = plots.learning_curve(curve["sizes"], train=lines["train"], test=lines["test"], label="Mean r over every vertex")
+        figure = plots.learning_curve(
+            curve["sizes"], train=lines["train"], test=lines["test"], label="Mean r over every vertex", counted=result.row_word("training")
+        )
         charts.append(("Learning curve", "Would more training images help? Where the test line still climbs, yes.", figure))
     return charts
 

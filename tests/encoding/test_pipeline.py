@@ -241,6 +241,7 @@ def test_five_test_stimuli_give_a_score(tiny, store, split):
 def test_a_fit_says_in_words_what_it_was_trained_and_tested_on(tiny, store):
     def words():
         result = fit(replace(TINY, split="kfold:4:0", readout="ols"), store)
+        assert result.plan.subject.counted("images").split()[1] == result.row_word("training") == result.row_word("test")
         return result.counted("training"), result.counted("test")
 
     assert words() == ("90 training images", "120 test images")

@@ -47,9 +47,9 @@ def grid(subject_view: SubjectView, chosen: int | None) -> None:
     n_pages = max(1, -(-len(rows) // A_PAGE))
     if st.session_state.get("page", 1) > n_pages:  # fewer passed than when it was turned to
         st.session_state["page"] = n_pages
-    passed = f"{len(rows):,} of {subject_view.subject.n_stimuli:,} {subject_view.what}"
+    passed = f"{len(rows):,} of {subject_view.subject.counted(subject_view.what)}"
     if not len(rows):
-        st.info(f"None of {subject_view.subject.n_stimuli:,} {subject_view.what} passes these filters.")
+        st.info(f"None of {subject_view.subject.counted(subject_view.what)} passes these filters.")
         return
     place = st.container()
     page = st.pagination(n_pages, key="page", bind="query-params", max_visible_pages=7) if n_pages > 1 else 1

@@ -247,7 +247,7 @@ def prediction_panel(result: Result, focus: Focus) -> None:
             f"above the noise ceiling of single {unit.many}. Bars and learning curve show the mean of their own r: {means.mean_r:.2f}."
         )
     chart(
-        plots.residual_fitted(measured, predicted, names, groups=result.plan.subject.groups[rows]),
+        plots.residual_fitted(measured, predicted, names, groups=result.plan.subject.groups[rows], counted=result.row_word("test")),
         "residuals",
         alt=f"residuals against fitted values, {focus.label}",
         source=origin(result),
@@ -255,7 +255,7 @@ def prediction_panel(result: Result, focus: Focus) -> None:
         below=True,
     )
     st.caption(
-        f"Each dot is one of {len(rows):,} test images, none of which the model saw. "
+        f"Each dot is one of {result.counted('test')}, none of which the model saw. "
         + ("r is the mean of each fold's. " if len(result.plan.folds) > 1 else "")
         + "A curved trend in the residuals would mean that something is missing."
     )
@@ -279,6 +279,12 @@ def image_panel(result: Result, focus: Focus) -> None:
     st.caption("Of the test images. A model that predicts well is strongest for the images that drive the region most.")
 
 
+def _one(result: Result) -> str:
+    """A test row in words, with its article."""
+    word = result.row_word("test").removesuffix("s")
+    return f"{'an' if word == 'image' else 'a'} {word}"
+
+
 @st.cache_data(max_entries=16, show_spinner="Predicting every image …")
 def _density(key: str, columns: tuple[tuple[str, tuple[int, ...]], ...], _result: Result) -> ResidualDensity:
     return residual_density(_result, {hemi: np.array(chosen, int) for hemi, chosen in columns})
@@ -294,7 +300,7 @@ def density_panel(result: Result, focus: Focus) -> None:
         st.info(plain(wrong))
         return
     chart(
-        plots.residual_density(density, what=f"pairs of an image and a {unit}"),
+        plots.residual_density(density, what=f"pairs of {_one(result)} and a {unit}"),
         "density",
         alt=f"density of residuals over predicted responses, {focus.label}",
         source=origin(result),

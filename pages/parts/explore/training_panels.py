@@ -121,7 +121,9 @@ def curve_panel(result: Result, focus: Focus) -> None:
     train, test = mean_curves(curve, focus.columns)
     highest = highest_possible(result)
     ceiling = None if highest is None else float(over_columns(highest, focus.columns).mean())
-    figure = plots.learning_curve(curve["sizes"], train, test, ceiling=ceiling, label=f"r, {focus.label}")
+    figure = plots.learning_curve(
+        curve["sizes"], train, test, ceiling=ceiling, label=f"r, {focus.label}", counted=result.row_word("training")
+    )
     chart(figure, "curve", alt=f"learning curve, {focus.label}", source=origin(result), how=HOW_CURVE)
     st.caption(
         "Where the test line still rises, more images would help; where it meets the training line, a richer model would. "

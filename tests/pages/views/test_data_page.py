@@ -208,7 +208,7 @@ def test_a_server_that_only_shows_opens_and_examines_nothing(page, monkeypatch):
 
 def test_a_page_of_pictures_is_shown(labelled):
     labelled.run()
-    assert not labelled.exception and picked(labelled, "grid") == list(range(1, 25)) and "120 of 120 images" in shown(labelled)
+    assert not labelled.exception and picked(labelled, "grid") == list(range(1, 25)) and "120 of 120 trials" in shown(labelled)
 
 
 def test_a_link_names_the_page_of_pictures(labelled):
@@ -224,7 +224,7 @@ def test_filters_narrow_the_grid_and_a_page_beyond_it_becomes_its_last(labelled)
     labelled.text_input(key="find").set_value("tiny-001").run()
     assert picked(labelled, "grid") == [11, 14, 17, 20]
     labelled.text_input(key="find").set_value("blue").run()
-    assert not labelled.exception and "None of 120 images passes" in shown(labelled)
+    assert not labelled.exception and "None of 120 trials of 100 images passes" in shown(labelled)
 
 
 def test_an_order_puts_those_first_that_show_most(labelled, tiny):
@@ -237,6 +237,12 @@ def test_a_link_to_a_page_that_is_not_there_opens_one_that_is(labelled):
     labelled.query_params["page"] = "999"
     labelled.run()
     assert not labelled.exception and len(picked(labelled, "grid")) == 24
+
+
+def test_repeats_of_an_image_are_not_counted_as_images(labelled):
+    text = shown(labelled.run())
+    assert "vertices to 120 trials of 100 images" in text and "120 of 120 trials of 100 images" in text
+    assert "120 images" not in text
 
 
 def test_a_chosen_picture_has_its_measured_profile_over_repeats(labelled, tiny):
@@ -364,7 +370,11 @@ def test_clips_say_that_their_middle_frame_is_shown(labelled, tiny, monkeypatch)
     monkeypatch.setattr(type(tiny), "clips", True)
     labelled.query_params["stimulus"] = "1"
     text = shown(labelled.run())
-    assert "Of each clip its middle frame is shown" in text and "The middle frame of the clip" in text and "120 of 120 clips" in text
+    assert (
+        "Of each clip its middle frame is shown" in text
+        and "The middle frame of the clip" in text
+        and "120 of 120 trials of 100 clips" in text
+    )
 
 
 def test_responses_say_how_many_stimuli_they_are_from_and_how_often_each_was_shown(labelled):

@@ -242,6 +242,21 @@ def test_intervals_of_residuals_are_over_images_not_over_their_repeats(tiny, pag
     assert len(np.frombuffer(base64.b64decode(mean["x"]["bdata"]), mean["x"]["dtype"])) == 3  # bins of twelve images or more
 
 
+@pytest.mark.parametrize(
+    ("part", "axis", "title"), [("Predictions", "xaxis2", "Trials"), ("Images needed", "xaxis", "Training trials")], ids=["dots", "curve"]
+)
+def test_rows_that_repeat_images_are_called_trials_beside_their_numbers(tiny, page, store, part, axis, title):
+    tiny.change(groups=np.arange(120) // 3)
+    spec = replace(TINY, split="kfold:5:0")
+    study(spec, store)
+    learning_curve(spec, store, device="cpu")
+    page.query_params |= {"split": "kfold:5:0", "part": part}
+    page.run()
+    layouts = [json.loads(chart.proto.spec)["layout"] for chart in page.get("plotly_chart")]
+    assert layouts[-1][axis]["title"]["text"] == title
+    assert part != "Predictions" or any("one of 120 trials of 40 test images" in text.value for text in page.caption)
+
+
 def test_a_vertex_that_does_not_exist_is_explained(page, store):
     study(TINY, store)
     page.query_params["vertex"] = "lh 10"
