@@ -266,17 +266,16 @@ def image_panel(result: Result, focus: Focus) -> None:
     columns = _chosen_columns(focus)
     if not columns:
         return
-    means = _predictions(result.key, columns, result)
-    ranked = {
-        "Strongest predicted": -means.predicted,
-        "Strongest measured": -means.measured,
-        "Missed most": -np.abs(means.measured - means.predicted),
-    }
+    means, rows = _predictions(result.key, columns, result), result.test_rows()
+    _, first, stimulus = np.unique(result.plan.subject.stimulus_of_row[rows], return_index=True, return_inverse=True)
+    measured, predicted = (np.bincount(stimulus, values) / np.bincount(stimulus) for values in (means.measured, means.predicted))
+    ranked = {"Strongest predicted": -predicted, "Strongest measured": -measured, "Missed most": -np.abs(measured - predicted)}
     st.header(plain(focus.label[0].upper() + focus.label[1:]), anchor=False, help=explained(focus.roi) or None)
     for title, values in ranked.items():
         chosen = np.argsort(values, kind="stable")[:N_SHOWN]
-        _stimuli(title, result, result.test_rows()[chosen], means.measured[chosen], means.predicted[chosen])
-    st.caption("Of the test images. A model that predicts well is strongest for the images that drive the region most.")
+        _stimuli(title, result, rows[first[chosen]], measured[chosen], predicted[chosen])
+    once = " Each counts once, with the mean over its repeats." if len(first) < len(rows) else ""
+    st.caption(f"Of the test images.{once} A model that predicts well is strongest for the images that drive the region most.")
 
 
 def _one(result: Result) -> str:

@@ -242,6 +242,20 @@ def test_intervals_of_residuals_are_over_images_not_over_their_repeats(tiny, pag
     assert len(np.frombuffer(base64.b64decode(mean["x"]["bdata"]), mean["x"]["dtype"])) == 3  # bins of twelve images or more
 
 
+def test_an_image_that_was_shown_several_times_is_ranked_once_by_the_mean_of_its_trials(tiny, page, store):
+    tiny.change(groups=np.arange(120) // 3)
+    spec = replace(TINY, split="kfold:5:0")
+    study(spec, store)
+    page.query_params |= {"split": "kfold:5:0", "part": "Images", "vertex": "lh 2"}
+    page.run()
+    found = [re.search(r"measured ([+-][\d.]+), predicted .*stimulus=(\d+)", text.value) for text in page.caption]
+    shown = [(int(each[2]) - 1, float(each[1])) for each in found if each]
+    means = np.asarray(fit(spec, store).plan.subject.responses["lh"])[:, 2].reshape(40, 3).mean(1)
+    assert not page.exception and len(shown) == 12 and all(row % 3 == 0 for row, _ in shown)
+    assert [value for _, value in shown] == [pytest.approx(means[row // 3], abs=0.0051) for row, _ in shown]
+    assert [row // 3 for row, _ in shown[4:8]] == np.argsort(-means)[:4].tolist()
+
+
 @pytest.mark.parametrize(
     ("part", "axis", "title"), [("Predictions", "xaxis2", "Trials"), ("Images needed", "xaxis", "Training trials")], ids=["dots", "curve"]
 )
