@@ -24,6 +24,7 @@ Interval = tuple[np.ndarray, np.ndarray]
 
 BAR = 0.4  # width of a bar where an ROI takes 1
 FEW, FEW_HEIGHT = 12, 19  # ROIs, of bars that lie, and px of each
+ROOM = 1.01  # of the highest ceiling, so that its mark is drawn whole
 ROW_HEIGHT = 13  # px of an ROI, of bars that lie: two bars and a line of its name
 
 
@@ -239,6 +240,7 @@ def _draw_bounds(fig: go.Figure, bars: Sequence[_Bars], selected: str | None, *,
         style = {"opacity": opacity, "showlegend": rank == 0}
         if np.isfinite(ceiling).any():
             ends = strokes((x[which] - BAR / 2, x[which] + BAR / 2), (ceiling[which], ceiling[which]))
+            fig.update_yaxes(autorangeoptions_include=ROOM * np.nanmax(ceiling))  # a mark at the end of the axis would be cut in half
             line = {"color": CEILING, "width": 2.5}
             fig.add_scatter(
                 x=ends[0], y=ends[1], mode="lines", line=line, name=bars[0].bound, legendgroup="ceiling", hoverinfo="skip",

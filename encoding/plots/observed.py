@@ -24,6 +24,7 @@ def observed_predicted(
     r: float | None = None,
     selected: int | None = None,
     colour: str = TEST,
+    counted: str = "images",
 ) -> go.Figure:
     """Measured (y) against predicted (x) responses with identity line and least-squares line.
 
@@ -35,6 +36,7 @@ def observed_predicted(
     title : whose responses they are.
     r : correlation, shown with the number of images.
     selected : index of the highlighted image.
+    counted : what the points are, such as trials of images.
 
     Notes
     -----
@@ -57,7 +59,7 @@ def observed_predicted(
         fig.add_scatter(x=x, y=intercept + slope * x, mode="lines", line={"color": colour, "width": 2.5}, name=name, hoverinfo="skip")
     if selected is not None:
         ring(fig, predicted, measured, names, selected)
-    text = "" if r is None else f"r = {r:.2f}, n = {np.isfinite(measured + predicted).sum():,}"
+    text = "" if r is None else f"r = {r:.2f}, {np.isfinite(measured + predicted).sum():,} {counted}"
     return theme(
         fig,
         height=440,

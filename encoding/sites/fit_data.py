@@ -97,7 +97,7 @@ def _predictions(result: ScoreTables, rois: list[str], source: str) -> dict[str,
         own = f"mean of the {result.plan.subject.unit.many}' own r {means.mean_r:.2f}"
         found[roi] = _changes(measured, predicted) | {"title": f"Responses averaged over {roi}: r = {means.r:.2f}<br>({own})"}
         if figure is None or len(figure.data) < len(found[roi]["traces"]):
-            figure = plots.observed_predicted(measured, predicted, [""] * len(some), title=roi, r=means.r)
+            figure = plots.observed_predicted(measured, predicted, [""] * len(some), title=roi, r=means.r, counted=result.row_word("test"))
     if figure is None:
         return None
     figure.update_layout(margin_t=figure.layout.margin.t + TITLE_LINE, title={"y": 0.99, "yanchor": "top"})

@@ -154,9 +154,13 @@ def publish(
 
 
 def _alike(results: Sequence[ScoreTables]) -> list[list[ScoreTables]]:
-    """Fits whose scores can stand in one heatmap: of one subject and the same hemispheres, tested on the same stimuli."""
+    """Fits whose scores can stand in one heatmap: of the same responses and hemispheres of a subject, tested on the same stimuli."""
     names = ("dataset", "subject", "split", "average_repeats")
-    of = lambda result: [*(getattr(result.plan.spec, name) for name in names), result.plan.hemis]  # noqa: E731
+
+    def of(result: ScoreTables) -> list[object]:
+        plan = result.plan
+        return [*(getattr(plan.spec, name) for name in names), plan.hemis, [plan.subject.fingerprints[hemi] for hemi in plan.hemis]]
+
     return [list(group) for _, group in itertools.groupby(sorted(results, key=of), key=of)]
 
 

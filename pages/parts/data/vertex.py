@@ -82,7 +82,7 @@ def vertex_facts(subject_view: SubjectView, vertex: Selection) -> str:
         ceiling = "Its noise ceiling is not known."
     else:
         share = float(subject.ceiling[block][column])
-        ceiling = f"Noise ceiling **{share:.2f}**: no model can reach a higher r than **{np.sqrt(share):.2f}**."
+        ceiling = f"Noise ceiling **{share:.2f}**: no model is expected to reach a higher r than **{np.sqrt(share):.2f}**."
     return "  \n".join([*lines, f"{ceiling} {spread_facts(subject_view, subject_view.tuning(block, column))}"])
 
 

@@ -235,7 +235,7 @@ def prediction_panel(result: Result, focus: Focus) -> None:
     title = f"Response averaged over {unit.many}" if several else focus.label[0].upper() + focus.label[1:]
     st.header(plain(focus.label[0].upper() + focus.label[1:]), anchor=False, help=explained(focus.roi) or None)
     chart(
-        plots.observed_predicted(measured, predicted, names, title=title, r=means.r),
+        plots.observed_predicted(measured, predicted, names, title=title, r=means.r, counted=result.row_word("test")),
         "observed",
         alt=f"observed against predicted, {focus.label}",
         source=origin(result),

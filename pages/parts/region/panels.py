@@ -109,7 +109,8 @@ def _roi_facts(subject_view: SubjectView, roi: str, tuning: Tuning) -> str:
     ceiling = "Its noise ceiling is not known."
     if subject.ceiling is not None:
         shares = np.concatenate([np.asarray(subject.ceiling[hemi])[each] for hemi, each in columns.items()])
-        ceiling = f"Highest r: no model can reach a higher mean r over its {subject.unit.many} than **{np.sqrt(shares).mean():.2f}**."
+        highest = np.sqrt(shares).mean()
+        ceiling = f"Highest r: no model is expected to reach a higher mean r over its {subject.unit.many} than **{highest:.2f}**."
     return "  \n".join([f"{explained(roi)} {sizes}.".strip(), f"{ceiling} {spread_facts(subject_view, tuning)}"])
 
 

@@ -93,7 +93,7 @@ def test_a_fits_own_tables_and_arrays_are_drawn(tiny, store):
     names = [result.plan.subject.stimuli.names[row] for row in rows]
     plots.residual_fitted(measured, predicted, names)
     title = plots.observed_predicted(measured, predicted, names, r=result.score("lh")[0]).layout.title.text
-    assert title == f"r = {np.corrcoef(measured, predicted)[0, 1]:.2f}, n = {len(rows)}"
+    assert title == f"r = {np.corrcoef(measured, predicted)[0, 1]:.2f}, {len(rows)} images"
     curve = learning_curve(TINY, store)
     assert len(plots.learning_curve(curve["sizes"], curve["lh_train"].mean(1), curve["lh_test"].mean(1), label="r").data) == 3
     assert plots.caption(result.provenance, TINY, tested=result.counted("test")).startswith("Simulated · tiny subj01 · ")

@@ -44,7 +44,7 @@ def test_an_image_without_a_response_is_left_out_and_not_counted(pair):
     measured[7] = np.nan
     fig = plots.observed_predicted(measured, predicted, names, title="V1v", r=0.5)
     assert np.isnan(named(fig, "Test image")[0].y[7])
-    assert fig.layout.title.text == "V1v · r = 0.50, n = 119"
+    assert fig.layout.title.text == "V1v · r = 0.50, 119 images"
     slope = np.polyfit(np.delete(predicted, 7), np.delete(measured, 7), 1)[0]
     assert named(fig, f"Best line, slope {slope:.2f}")
 

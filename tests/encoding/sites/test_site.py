@@ -288,14 +288,15 @@ def test_networks_of_one_name_are_labelled_with_their_source():
 
 
 def test_fits_that_no_setting_tells_apart_are_labelled_with_their_keys(tiny, store, tmp_path):
-    """The same fit before and after the data were changed: two rows of the heatmap under one label could not be put into a table."""
+    """The same fit before and after the data were changed. Their scores are of different responses: no heatmap has both."""
     before = fit(TINY, store, device="cpu")
     tiny.change(fingerprints={"lh": "changed-lh", "rh": "changed-rh"})
     after = fit(TINY, store, device="cpu")
     folder = publish([before, after, fit(COLOUR, store, device="cpu")], tmp_path / "site", store)
-    labels = [f"tinynet pixels · {before.key}", f"tinynet pixels · {after.key}", "tinynet colour"]
-    assert data_of(folder, "heatmap-1")["rows"] == labels
+    labels = [f"tinynet pixels · {after.key}", "tinynet colour"]
+    assert data_of(folder, "heatmap-1")["rows"] == labels and not (folder / "heatmap-2.html").exists()
     assert set(pd.read_csv(folder / "tables" / "heatmap-1.csv")["label"]) == set(labels)
+    assert f"tinynet pixels · {before.key}" in "".join(Reader((folder / "index.html").read_text()).text)
 
 
 def test_fits_that_validate_others_stand_in_no_site_and_each_split_has_a_heatmap_of_its_own(tiny, cache, shell, tmp_path):

@@ -335,7 +335,7 @@ def test_the_vertex_panel_shows_what_drives_it_most_and_least(labelled, tiny):
         and picked(labelled, "least") == (np.argsort(means)[:8] + 1).tolist()
     )
     assert f"{means.max():+.2f}" in shown(labelled) and "In **driven**" in shown(labelled)
-    assert "Noise ceiling **0.37**: no model can reach a higher r than **0.61**" in shown(labelled)
+    assert "Noise ceiling **0.37**: no model is expected to reach a higher r than **0.61**" in shown(labelled)
     assert "120 rows of 100 different images" in shown(labelled)
     assert figure(labelled, "tuning")["layout"]["annotations"][0]["text"].startswith("stimulus 7, ")
     assert len(figure(labelled, "labels")["data"][0]["hovertext"]) == 3 and "redness" in shown(labelled)
