@@ -69,7 +69,7 @@ def reduce_spaces(
 
     Parameters
     ----------
-    train, test : numbers of the stimuli; stimuli in neither get NaN scores.
+    train, test : numbers of the stimuli that fit components, and that are projected on them; stimuli in neither get NaN scores.
     stream : passes stimuli through the network.
     n_frames : rows of each stimulus.
 

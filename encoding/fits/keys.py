@@ -61,6 +61,8 @@ class StageKeys:
         if self.is_reduced(layers or self.spec.layers):
             n_basis = sums.n_basis(self.spec.n_components)
             scaled["reduced"] = {"version": [reduction.REDUCTION_VERSION, SKETCH_VERSION], "n_groups": N_GROUPS, "n_basis": n_basis}
+            if self.delay_sets and len(fold.train) + len(fold.test) < len(self.stimuli):
+                scaled["reduced"]["scores"] = "of every row"  # without delays, and in earlier releases, NaN where a row is in no set
         if self._lacks_variance(fold.train):
             scaled["without_variance"] = "left out"  # earlier releases kept components of noise where so few stimuli were repeated
         return digest(

@@ -90,7 +90,7 @@ def reduce_in_pass(plans: Sequence[Plan], fold: Fold, store: Store, report: Repo
     Parameters
     ----------
     plans : plans of one subject, backbone, pooling and split.
-    fold : whose training rows fit the components.
+    fold : whose training rows fit the components; its test rows are projected, and where there are delays every other row is.
     shard : store only the sums over this one of :func:`encoding.features.reduction.sum_shards`, for a later call that adds all.
 
     Raises
@@ -110,7 +110,8 @@ def reduce_in_pass(plans: Sequence[Plan], fold: Fold, store: Store, report: Repo
         part = sum_shards(len(fold.train), first.n_frames)[shard]
         sum_shard(spaces, fold.train, part, _stream(first, device), store, **given)
     else:
-        reduce_spaces(spaces, fold.train, fold.test, _stream(first, device), store, **given)
+        others = np.setdiff1d(np.arange(len(first.stimuli)), fold.train) if any(plan.delay_sets for plan in plans) else fold.test
+        reduce_spaces(spaces, fold.train, others, _stream(first, device), store, **given)
     first.check_unchanged(store)
 
 

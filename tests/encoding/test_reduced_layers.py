@@ -143,3 +143,21 @@ def test_a_lost_sketch_is_not_needed_and_lost_components_are_made_again(tiny, st
         store.remove(key)
     new = TinyStimuli(tiny.subject.stimuli.pixels[:4])
     assert predict(result, new)["lh"].shape == (4, 10)
+
+
+@pytest.mark.parametrize("delays", ["1,2", "1/2,3"])
+def test_delays_reach_samples_that_neither_train_nor_are_tested(tiny, store, delays):
+    """Samples in the gap have components, too."""
+    tiny.change(groups=np.zeros(120, int), stimulus_ids=np.arange(120), runs=np.zeros(120, int))
+    spec = replace(REDUCED, split="blocks:4:3", delays=delays, readout="knn", options={"k": 3})
+    whole, reduced = fit(replace(spec, feature_budget=None), store), fit(spec, store)
+    assert all(np.isfinite(reduced.components(number)).all() for number in range(4))
+    np.testing.assert_allclose(reduced.score("lh"), whole.score("lh"), atol=0.05)
+
+
+def test_only_where_delays_reach_samples_in_no_set_are_keys_of_their_own(tiny, store):
+    tiny.change(groups=np.arange(120) // 30, stimulus_ids=np.arange(120), runs=np.arange(120) // 30)
+    keys = lambda split, delays: plan(replace(REDUCED, split=split, delays=delays), store)  # noqa: E731
+    of = lambda made: made.components_key(made.folds[0])  # noqa: E731
+    assert of(keys("runs", "1,2")) == of(keys("runs", ""))
+    assert of(keys("blocks:4:3", "1,2")) == of(keys("blocks:4:3", "2")) != of(keys("blocks:4:3", ""))
