@@ -58,6 +58,8 @@ class StageKeys:
             names = [self.full_name(layer) for layer in layers or self.spec.layers]
             in_pass = [name for name, layer in zip(names, layers or self.spec.layers, strict=True) if layer in self.reduced_layers]
             scaled["reduction"] = {"name": self.spec.reduction, "version": PROJECTION_VERSION, "layers": names, "in_pass": in_pass}
+            if self.spec.component_scaling == "zscore":
+                scaled["reduction"]["constant"] = 0  # earlier releases divided what does not vary by almost nothing
         if self.is_reduced(layers or self.spec.layers):
             n_basis = sums.n_basis(self.spec.n_components)
             scaled["reduced"] = {"version": [reduction.REDUCTION_VERSION, SKETCH_VERSION], "n_groups": N_GROUPS, "n_basis": n_basis}

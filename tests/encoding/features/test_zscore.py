@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy import sparse
 from sklearn.decomposition import PCA
 from sklearn.preprocessing import StandardScaler
 
@@ -13,6 +14,7 @@ from encoding.cli.spec_options import spec_from
 from encoding.features import pca
 from encoding.features.components import project, unit_variance
 from encoding.features.pca import fit_components
+from encoding.features.random_projection import fit_linear
 from encoding.fits.plan import plan
 from tests.conftest import TINY
 
@@ -98,3 +100,13 @@ def test_components_of_layers_that_are_reduced_in_the_pass_have_unit_variance(ti
 def test_an_unknown_scaling_is_refused():
     with pytest.raises(ValueError, match="component_scaling must be none or zscore, not 'unit'"):
         FitSpec(component_scaling="unit")
+
+
+def test_a_column_that_does_not_vary_becomes_0():
+    X = np.random.default_rng(0).normal(size=(30, 4)).astype(np.float32)
+    X[:, 1], X[:, 2] = 0.1, 0
+    made = fit_linear([X], [sparse.eye_array(4, format="csr", dtype=np.float32)], np.arange(20))
+    ours = unit_variance(made)
+    np.testing.assert_allclose(ours.scores[:20].std(0, ddof=1), [1, 0, 0, 1], rtol=1e-5)
+    assert not ours.scores[:, 1:3].any()
+    np.testing.assert_allclose(project([X], ours.mean, ours.axes), ours.scores, rtol=1e-5)
