@@ -16,7 +16,7 @@ from encoding.features.delays import read_delays
 from encoding.fits.spec import FitSpec
 from encoding.readouts import READOUTS
 from encoding.runs.exchange_models import check_models
-from encoding.runs.imported import MAX_TEXT, PLAIN, Arrays, part_of
+from encoding.runs.imported import MAX_TEXT, PLAIN, ROWS_OF, Arrays, part_of
 from encoding.runs.manifest import BadExchange, Manifest
 
 PARTS = {"about", "fit", "pooled", "intervals", "curve", "model"}
@@ -153,9 +153,12 @@ def _check_models(spec: FitSpec, arrays: Arrays) -> None:
 
 
 def _check_rows(about: Arrays) -> int:
-    """Check training and test rows; the number of folds."""
+    """Check training and test rows, and which rows belong together; the number of folds."""
     n_stimuli = _array(about, "n_stimuli", "iu", 0)
     _require(0 < int(n_stimuli) <= MAX_STIMULI, "no possible number of stimuli")
+    for name in (name for name in ROWS_OF if name in about):
+        of_row = _array(about, name, "iu", 1)
+        _require(len(of_row) == int(n_stimuli) and _within(of_row, MAX_STIMULI), f"no possible {name} of its rows")
     n_folds = []
     for name in ("train", "test"):
         rows, sizes = _array(about, f"{name}_rows", "iu", 1), _array(about, f"{name}_sizes", "iu", 1)

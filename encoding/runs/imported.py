@@ -32,6 +32,7 @@ from encoding.storage.store import Store
 
 Arrays = Mapping[str, np.ndarray]
 MAX_TEXT = 200  # characters of a name
+ROWS_OF = ("groups", "stimulus_ids", "runs")  # fields of a subject that say which rows belong together
 PLAIN = r"\w .:/+@,()=*&~^%'-"  # characters that neither Markdown nor HTML reads as an image or a tag
 NOT_PLAIN = re.compile(f"[^{PLAIN}]")
 
@@ -51,7 +52,8 @@ def arrays_of(result: ScoreTables, *, intervals: Arrays | None, curve: Arrays | 
     Returns
     -------
     ``part.name`` to array. Parts are ``fit`` (scores and details), ``pooled`` (r over all folds together), ``about`` (the
-    subject, the volume of its voxels, how ceilings were estimated, and the splits), ``intervals`` and ``curve``.
+    subject, which rows belong together, the volume of its voxels, how ceilings were estimated, and the splits), ``intervals`` and
+        ``curve``.
     """
     subject, folds = result.plan.subject, result.plan.folds
     names = list(roi_names(subject))
@@ -65,6 +67,9 @@ def arrays_of(result: ScoreTables, *, intervals: Arrays | None, curve: Arrays | 
     for name in ("train", "test"):
         rows = [fold.train if name == "train" else result.plan.scored_rows(fold) for fold in folds]
         arrays |= {f"about.{name}_rows": np.concatenate(rows), f"about.{name}_sizes": np.array([len(each) for each in rows])}
+    for name in ROWS_OF:
+        if (of_row := getattr(subject, name)) is not None:
+            arrays[f"about.{name}"] = np.unique(of_row, return_inverse=True)[1].astype(np.int32)
     for hemi in result.plan.hemis:
         members = np.zeros((len(names), subject.responses[hemi].shape[1]), bool)
         for number, roi in enumerate(names):
@@ -258,7 +263,9 @@ def _subject(spec: FitSpec, about: Arrays, n_vertices: Mapping[str, int], *, sim
         responses={hemi: np.broadcast_to(np.float32(np.nan), (n, n_vertices[hemi])) for hemi in hemis},
         fingerprints=dict(zip(hemis, map(str, about["fingerprints"]), strict=True)),
         rois=rois,
-        groups=np.arange(n),
+        groups=about.get("groups", np.arange(n)),  # a file of an earlier release does not say which rows belong together
+        stimulus_ids=about.get("stimulus_ids"),
+        runs=about.get("runs"),
         vertices={hemi: about[f"{hemi}_vertices"] for hemi in hemis} if placed else None,
         sampled={hemi: (about[f"{hemi}_there"], about[f"{hemi}_columns"]) for hemi in ("lh", "rh")} if sampled else None,
         grid=grid,

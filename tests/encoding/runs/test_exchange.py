@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from encoding import FitSpec, Store, fit
-from encoding.analysis.bootstrap import intervals_of, roi_intervals
+from encoding.analysis.bootstrap import interval_note, interval_text, intervals_of, roi_intervals
 from encoding.analysis.comparison import compare
 from encoding.analysis.learning_curve import curve_key
 from encoding.cli import main
@@ -171,6 +171,39 @@ def test_from_a_shell(sent, elsewhere, tmp_path, monkeypatch, capsys):
     assert main(["import", str(tmp_path / "bad.zip")]) == 1 and "no exported fit" in capsys.readouterr().err
     page = tmp_path / "page.html"
     assert main(["report", document["key"], "--out", str(page)]) == 0 and "from Ada" in page.read_text()
+
+
+def words_of(result):
+    counts = [result.counted(part) for part in ("training", "test")]
+    return [*counts, result.n_test_stimuli, result.plan.n_tested, interval_text(result), interval_note(result)]
+
+
+TRIALS, DAYS = np.arange(120) // 3, np.arange(120) // 12
+
+
+@pytest.mark.parametrize(
+    ("rows", "split"),
+    [
+        ({"groups": TRIALS}, "kfold:4:1"),
+        ({"groups": DAYS, "stimulus_ids": TRIALS}, "kfold:2:1"),
+        ({"groups": DAYS, "stimulus_ids": np.arange(120)}, "holdout:0.8:0"),
+        ({"groups": DAYS, "stimulus_ids": np.arange(120), "runs": DAYS}, "runs"),
+    ],
+)
+def test_which_rows_are_of_one_image_day_or_run_comes_along(tiny, store, elsewhere, rows, split):
+    tiny.change(**rows)
+    result = fit(replace(TINY, split=split), store, device="cpu")
+    roi_intervals(result)
+    there = import_(io.BytesIO(packed(result)), elsewhere)
+    assert words_of(there) == words_of(result)
+
+
+@pytest.mark.parametrize("values", [np.arange(119), np.arange(120) - 1, np.arange(120.0)])
+@pytest.mark.parametrize("name", ["groups", "stimulus_ids", "runs"])
+def test_rows_that_cannot_belong_together_are_refused(sent, name, values):
+    arrays = arrays_of(sent, intervals=None, curve=None)
+    with pytest.raises(BadExchange, match=name):
+        check_arrays(arrays | {f"about.{name}": values})
 
 
 @pytest.fixture
