@@ -66,8 +66,17 @@ class InMemory(Stimuli):
 
 
 def folds_unseen(result: Result, row: int) -> tuple[int, ...]:
-    """Folds in which a stimulus of the data set was not in the training set; empty where every model was trained on it."""
-    return tuple(number for number, fold in enumerate(result.plan.folds) if row in fold.test)
+    """Folds in which a stimulus of the data set was not in the training set; empty where every model was trained on it.
+
+    Those that test it, if there are any: rows beside a tested stretch are not trained on, either, but resemble rows that are.
+    """
+    plan = result.plan
+    if tested := tuple(number for number, fold in enumerate(plan.folds) if row in fold.test):
+        return tested
+    if plan.spec.extra_subjects:  # who may have learned it
+        return ()
+    stimuli = plan.subject.stimulus_of_row
+    return tuple(number for number, fold in enumerate(plan.folds) if stimuli[row] not in stimuli[fold.train])
 
 
 @dataclass(frozen=True)

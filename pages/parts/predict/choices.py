@@ -86,6 +86,11 @@ class PredictionRequest:
         """Whether every model was trained on the image."""
         return self.stimulus.row is not None and not self.folds
 
+    @property
+    def is_tested(self) -> bool:
+        """Whether the image is in the fit's test set."""
+        return self.stimulus.row is not None and any(self.stimulus.row in fold.test for fold in self.result.plan.folds)
+
     def predicted(self) -> dict[str, np.ndarray]:
         """Predicted responses of each fitted hemisphere, (n_vertices,) float32."""
         if self.stimulus.row is not None:

@@ -87,11 +87,11 @@ def standing(request: PredictionRequest, least_r: float) -> str:
     """Describe the image's role (training, test, upload) and the r of its predicted pattern, in Markdown."""
     if request.stimulus.row is None:
         return ":blue-badge[Your image] Nothing was measured for it: there is only the prediction."
-    badge = (
-        ":orange-badge[Training image] The model was fitted to it, so its prediction looks better than it is."
-        if request.is_seen
-        else ":green-badge[Test image] The model never saw it."
-    )
+    badge = ":green-badge[Test image] The model never saw it."
+    if request.is_seen:
+        badge = ":orange-badge[Training image] The model was fitted to it, so its prediction looks better than it is."
+    elif not request.is_tested:
+        badge = ":green-badge[Neither trained nor tested] The model never saw it, and its scores are not of it."
     r, n = pattern_r(request, least_r)
     return (
         f"{badge} Predicted and measured pattern: **r = {r:.2f}** over {request.subject_view.subject.unit.count(n)}."
@@ -110,7 +110,7 @@ def models_table(every: list[tuple[str, PredictionRequest]], least_r: float) -> 
     if len(every) < 2 or every[0][1].stimulus.row is None:
         return
     unit = every[0][1].subject_view.subject.unit
-    rows = [(name, *pattern_r(request, least_r), "training" if request.is_seen else "test") for name, request in every]
+    rows = [(name, *pattern_r(request, least_r), _role(request)) for name, request in every]
     table = pd.DataFrame(rows, columns=["model", "r of the pattern", unit.many, "this image is its"])
     st.dataframe(
         table,
@@ -119,6 +119,10 @@ def models_table(every: list[tuple[str, PredictionRequest]], least_r: float) -> 
         alt="how well each model predicts the pattern",
     )
     st.caption(f"Predicted with measured pattern, each model over the {unit.many} that it predicts with the lowest test r or more.")
+
+
+def _role(request: PredictionRequest) -> str:
+    return "training" if request.is_seen else "test" if request.is_tested else "neither"
 
 
 # ---- the brain

@@ -119,6 +119,18 @@ def test_a_stimulus_is_predicted_by_the_models_that_never_saw_it(tiny, store):
     assert folds_unseen(one, int(one.plan.folds[0].train[0])) == ()
 
 
+def test_stimuli_that_a_split_leaves_out_were_seen_by_no_model(tiny, store):
+    days = np.arange(120) // 2
+    tiny.change(groups=days)
+    result = fit(changed(split="holdout:0.8:0/kfold:3:0"), store)
+    trained = np.unique(np.concatenate([fold.train for fold in result.plan.folds]))
+    left_out = np.setdiff1d(np.arange(120), trained)
+    assert len(left_out) == 24 and all(folds_unseen(result, int(row)) == (0, 1, 2) for row in left_out)
+    assert all(len(folds_unseen(result, int(row))) == 1 for row in trained)
+    ready = Predictor.of(result, device="cpu")(InMemory([[tiny.subject.stimuli[int(left_out[0])]]]))
+    np.testing.assert_allclose(predict_row(result, int(left_out[0]))["lh"], ready["lh"][0], atol=1e-4)
+
+
 def test_nothing_of_a_picture_is_written(tiny, store):
     result = fit(TINY, store)
     before = sorted(store.root.rglob("*"))

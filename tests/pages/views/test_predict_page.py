@@ -75,6 +75,16 @@ def test_a_training_image_is_marked_as_seen_and_is_not_its_own_neighbour(page, s
     assert str(row + 1) not in [button.label for button in page.button if button.key.startswith("pick_nearest")]
 
 
+def test_an_image_that_the_split_leaves_out_is_neither_trained_nor_tested(page, store):
+    result = fit(replace(TINY, split="holdout:0.8:0/holdout:0.8:0"), store)
+    fold = result.plan.folds[0]
+    row = int(np.setdiff1d(np.arange(120), [*fold.train, *fold.test])[0])
+    page.query_params["stimulus"] = str(row + 1)
+    page.run()
+    assert "Neither trained nor tested" in words(page) and "The model was fitted to it" not in words(page)
+    assert "Test image" not in words(page) and "In feature space" in words(page)
+
+
 def test_next_goes_to_the_next_test_image(page, store):
     tests = np.sort(fit(TINY, store).test_rows())
     page.run()
