@@ -60,6 +60,9 @@ def roi_intervals(result: Result, report: Report = silent, *, error_bar: ErrorBa
     rois = result.selected_rois
     unknown = np.float32(np.nan if result.plan.n_tested < LEAST_UNITS else 0)  # of a fit of an earlier release
 
+    in_use = result.store.in_use(result.plan.stage_keys)
+
+    @in_use
     def make() -> dict[str, np.ndarray]:
         arrays = {"rois": np.array(rois), "version": np.array(INTERVALS_VERSION)}
         for number, hemi in enumerate(result.plan.hemis):
@@ -82,7 +85,7 @@ def roi_intervals(result: Result, report: Report = silent, *, error_bar: ErrorBa
         return arrays
 
     if len(result.plan.folds) > 1:
-        result.store.memo(pooled_key(result.key), lambda: _pooled_r(result), result.plan.made_from(fit=result.key))
+        result.store.memo(pooled_key(result.key), in_use(lambda: _pooled_r(result)), result.plan.made_from(fit=result.key))
     return result.store.memo(intervals_key(result, error_bar=error_bar), make, result.plan.made_from(fit=result.key))
 
 

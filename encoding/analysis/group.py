@@ -233,7 +233,8 @@ def stored_across(results: Sequence[Result]) -> pd.DataFrame | None:
 
 def _pair(model: Result, tested: Result, report: Report, device: str) -> pd.DataFrame:
     """Compute, or read from the Store, the table of one subject's model tested on another subject, a row for each ROI and hemisphere."""
-    make = partial(_across, model, tested, report, device)
+    in_use = model.store.in_use([*model.plan.stage_keys, *tested.plan.stage_keys])
+    make = in_use(partial(_across, model, tested, report, device))
     made_from = model.plan.made_from(model=model.key, tested=tested.key)
     return _pair_table(model, tested, model.store.memo(across_key(model, tested), make, made_from))
 

@@ -57,6 +57,7 @@ def learning_curve(spec: FitSpec, store: Store, report: Report = silent, device:
     plan, device = result.plan, choose_device(device)
     key = curve_key(plan.key, plan.subject.groups)
 
+    @store.in_use(plan.stage_keys)
     def make() -> Arrays:
         sizes, curves = _sizes(plan), []
         for number, fold in enumerate(plan.folds):

@@ -165,6 +165,7 @@ def significance(result: Result, report: Report = silent, *, permutations: Permu
     if why := refusal(result):
         raise ValueError(why)
 
+    @result.store.in_use(plan.stage_keys)
     def make() -> dict[str, np.ndarray]:
         units, stimuli = _labels(result)
         method = choose_method(units, stimuli, permutations.method)

@@ -164,6 +164,7 @@ def similarity(result: Result, report: Report = silent, device: str = "auto") ->
     if why := refusal(result):
         raise CannotCompare(why)
 
+    @result.store.in_use(result.plan.stage_keys)
     def make() -> dict[str, np.ndarray]:
         names = ensure_features(result, subprogress(report, 0, 0.2), device)
         folds = [

@@ -107,6 +107,7 @@ def spectrum(result: Result, roi: str = "all", report: Report = silent, device: 
         raise CannotCompare(f"{roi} has no {plan.subject.unit} in this fit.")
     stimuli = plan.subject.stimulus_of_row
 
+    @store.in_use(plan.stage_keys)
     def make() -> dict[str, np.ndarray]:
         names = ensure_features(result, subprogress(report, 0, 0.3), device)
         first = np.sort(np.unique(stimuli, return_index=True)[1])

@@ -77,6 +77,7 @@ def subject_similarity(results: Sequence[Result], report: Report = silent, devic
     if why := shared_refusal(results):
         raise NotAGroup(why)
 
+    @results[0].store.in_use([key for result in results for key in result.plan.stage_keys])
     def make() -> dict[str, np.ndarray]:
         for number, result in enumerate(results):
             names = ensure_features(result, subprogress(report, 0.3 * number / len(results), 0.3 * (number + 1) / len(results)), device)

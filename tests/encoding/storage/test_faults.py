@@ -23,6 +23,11 @@ import numpy as np
 import pytest
 
 from encoding import FitSpec, Store, fit
+from encoding.analysis.bootstrap import roi_intervals
+from encoding.analysis.learning_curve import learning_curve
+from encoding.analysis.significance import significance
+from encoding.analysis.similarity import similarity
+from encoding.analysis.spectrum import spectrum
 from encoding.datasets import BadData
 from encoding.storage import atomic
 from encoding.storage import npy as npy_module
@@ -480,6 +485,30 @@ def test_prune_leaves_what_a_running_fit_uses(store, tiny):
     assert {*result.plan.feature_keys.values()} <= left[0] and result.score("lh").size == 10
     assert not store.keys_in_use()
     assert prune(store, entries(store)).in_use == () and result.key not in store
+
+
+@pytest.mark.parametrize(
+    ("work", "begins"),
+    [
+        (lambda result, look: learning_curve(result.plan.spec, result.store, look), "learning curve"),
+        (lambda result, look: roi_intervals(result, report=look), "bootstrap"),
+        (significance, "permutation test"),
+        (similarity, "distances"),
+        (lambda result, look: spectrum(result, report=look), "spectrum"),
+    ],
+    ids=["curve", "intervals", "significance", "similarity", "spectrum"],
+)
+def test_prune_leaves_what_work_on_a_fit_uses(store, tiny, work, begins):
+    result, left = fit(replace(TINY, split="kfold:2:0"), store, device="cpu"), []
+    stages = {*result.plan.stage_keys} & set(store.keys())
+
+    def look(fraction, text):
+        if text.startswith(begins) and not left:
+            left.append({one.key for one in prune(Store(store.root), entries(store)).in_use})
+
+    work(result, look)
+    assert left == [stages]
+    assert not store.keys_in_use()
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write to a read-only folder")
