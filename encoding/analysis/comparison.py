@@ -35,7 +35,9 @@ class Comparison:
     without_intervals : the fits whose bootstrap draws have not been computed.
     table : one row per ROI and hemisphere that both report: ``roi``, ``hemi``, ``n_vertices`` (of the first), ``first`` and
         ``second`` (mean of the score), ``difference``, and where draws are paired ``low`` and ``high`` (95 % interval), ``p`` (two-sided),
-        ``q`` (p adjusted for the false discovery rate over all rows) and ``differs`` (q <= ``rate``); else NaN and False.
+        ``q`` (p adjusted for the false discovery rate over all rows) and ``differs`` (q <= ``rate``); else NaN and False. Where either fit
+        lacks vertices that the other has, ``n_vertices`` and means are of those that both have, and nothing is tested.
+    in_part : places of these rows in the table.
     rate : false discovery rate controlled by ``differs``, 0 to 1.
     score, statistic : what is compared: a key of :data:`~encoding.evaluation.scores.SCORES`, and its ``mean`` or ``median`` over vertices.
     """
@@ -46,6 +48,7 @@ class Comparison:
     same_vertices: bool
     without_intervals: tuple[Result, ...]
     table: pd.DataFrame
+    in_part: tuple[int, ...] = ()
     rate: float = FALSE_DISCOVERIES
     score: str = "r"
     statistic: str = "mean"
@@ -91,12 +94,14 @@ def compare(first: Result, second: Result, *, rate: float = FALSE_DISCOVERIES, s
     unpaired = why_unpaired(first, second)
     intervals = [intervals_of(result) for result in (first, second)]
     missing = tuple(result for result, draws in zip((first, second), intervals, strict=True) if draws is None)
-    table = _means(first, second, SCORES[score].column(statistic))
-    found = Comparison(first, second, unpaired, same_vertices(first, second), missing, table, rate, score, statistic)
+    table, in_part = _of_shared(_means(first, second, SCORES[score].column(statistic)), first, second, score, statistic)
+    found = Comparison(first, second, unpaired, same_vertices(first, second), missing, table, in_part, rate, score, statistic)
     tested = {name: np.full(len(table), np.nan) for name in ("low", "high", "p")}
     if found.tested:
         df = int(intervals[0]["df"])
         for number, row in enumerate(table.itertuples()):
+            if number in in_part:
+                continue
             draws = np.subtract(*(_draws(each, draws_name(row.hemi, score), row.roi) for each in intervals[::-1]))
             tested["low"][number], tested["high"][number], tested["p"][number] = paired_test(row.difference, draws, df)
     table = table.assign(**tested, q=false_discovery(tested["p"]))
@@ -118,20 +123,20 @@ def verdict(comparison: Comparison, names: tuple[str, str] = ("A", "B")) -> str:
     table = of_regions(comparison.table[np.isfinite(comparison.table["difference"])])
     if not len(table):
         return ""
-    sign = -1 if comparison.lower_is_better else 1
-    counted = table[table["differs"]] if comparison.tested else table
+    sign, tested = -1 if comparison.lower_is_better else 1, comparison.tested and table["p"].notna().any()
+    counted = table[table["differs"]] if tested else table
     wins = {name: int((way * sign * counted["difference"] > 0).sum()) for name, way in zip(names, (-1, 1), strict=True)}
     (first, n_first), (second, n_second) = sorted(wins.items(), key=lambda each: -each[1])
-    n = int(table["p"].notna().sum()) if comparison.tested else len(table)
+    n = int(table["p"].notna().sum()) if tested else len(table)
     if not n_first:
-        return f"{names[0]} and {names[1]} differ in none of {n} region tests." if comparison.tested else "The two have the same scores."
+        return f"{names[0]} and {names[1]} differ in none of {n} region tests." if tested else "The two have the same scores."
     way = sign if first == names[1] else -sign
     row = counted.loc[(way * counted["difference"]).idxmax()]
     size = f"{abs(row['difference']):.2f}"
     where = f"{row['roi']}{ {'lh': ' (left)', 'rh': ' (right)'}.get(row['hemi'], '') }"
-    what = "predicts better in" if comparison.tested else "has the better score in"
+    what = "predicts better in" if tested else "has the better score in"
     parts = "hemispheres" if set(table["hemi"]) <= {"lh", "rh"} else "blocks"
-    tests = "region tests" if comparison.tested else f"regions and {parts}" if table["hemi"].nunique() > 1 else "regions"
+    tests = "region tests" if tested else f"regions and {parts}" if table["hemi"].nunique() > 1 else "regions"
     return f"{first} {what} {n_first} of {n} {tests}, {second} in {n_second}; most in {where}, {'−' if sign < 0 else '+'}{size}."
 
 
@@ -287,6 +292,23 @@ def _means(first: Result, second: Result, column: str) -> pd.DataFrame:
     table = table[(table["n_vertices"] > 0) & (table["n_vertices_b"] > 0)].reset_index(drop=True)
     table = table.rename(columns={column: "first", f"{column}_b": "second"}).drop(columns="n_vertices_b")
     return table.assign(difference=table["second"] - table["first"])
+
+
+def _of_shared(table: pd.DataFrame, first: Result, second: Result, score: str, statistic: str) -> tuple[pd.DataFrame, tuple[int, ...]]:
+    """Rows of :func:`_means` over the vertices that both fits have a score of, and the places of those that this changes."""
+    if not same_vertices(first, second):
+        return table, ()
+    values = {hemi: [fit.score(hemi, score) for fit in (first, second)] for hemi in table["hemi"].unique()}
+    in_part, table = [], table.copy()
+    for number, row in enumerate(table.itertuples()):
+        columns = first.columns(row.roi, row.hemi)
+        pair = np.stack([each[columns] for each in values[row.hemi]])
+        known = np.isfinite(pair)
+        if known.all(0).any() and (known[0] != known[1]).any():
+            a, b = (SCORES[score].summary(each)[SCORES[score].column(statistic)] for each in pair[:, known.all(0)])
+            table.loc[number, ["n_vertices", "first", "second", "difference"]] = int(known.all(0).sum()), a, b, b - a
+            in_part.append(number)
+    return table, tuple(in_part)
 
 
 def _draws(intervals: Mapping[str, np.ndarray], name: str, roi: str) -> np.ndarray:

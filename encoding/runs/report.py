@@ -137,6 +137,18 @@ def comparison_summary(name: str, comparison: Comparison) -> dict[str, Any]:
 
 def how_it_was_tested(comparison: Comparison, name: str = "B") -> str:
     """Describe the statistical test of a comparison in a few sentences, or the reason why there is none."""
+    return _test_in_words(comparison, name) + _in_part(comparison)
+
+
+def _in_part(comparison: Comparison) -> str:
+    if not comparison.in_part:
+        return ""
+    many = comparison.first.plan.subject.unit.many
+    rows = f"{len(comparison.in_part)} of {len(comparison.table)} rows"
+    return f" In {rows} one of them has no score of some {many}: there both are of the {many} that both predict, and nothing is tested."
+
+
+def _test_in_words(comparison: Comparison, name: str) -> str:
     if comparison.unpaired is not None:
         return f"A and {name} cannot be paired, so differences have no interval and no p. {comparison.unpaired}"
     what = f"{comparison.statistic} {SCORES[comparison.score].short}"

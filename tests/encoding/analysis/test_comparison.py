@@ -219,3 +219,17 @@ def test_settings_that_differ_are_listed_with_the_readouts_own_defaults(tiny, st
     assert table.loc["ridge: alpha", "C"] == "10.0" and table.loc["ridge: alpha", "A"] == table.loc["ridge: alpha", "B"] != "10.0"
     assert "readout" not in table.index and "readout" in settings(two)["setting"].tolist()
     assert FitSpec().readout == "ridge"
+
+
+@pytest.mark.parametrize("score", ["r", "rmse"])
+def test_means_are_over_the_vertices_that_both_predict_and_are_not_tested_where_one_lacks_some(tiny, store, two, score):
+    single = fit(replace(TINY, target_groups="vertex:lh:3"), store, device="cpu")
+    roi_intervals(single)
+    for pair, way in (((two[0], single), 1), ((single, two[0]), -1)):
+        found = compare(*pair, score=score)
+        row = found.table.set_index(["roi", "hemi"]).loc[("driven", "lh")]
+        expected = single.score("lh", score)[3] - two[0].score("lh", score)[3]
+        assert row["difference"] == pytest.approx(way * expected, abs=1e-12) and row["n_vertices"] == 1
+        assert row[["low", "high", "p", "q"]].isna().all() and not row["differs"]
+        assert "of the vertices that both predict" in how_it_was_tested(found)
+    assert "that both predict" not in how_it_was_tested(compare(*two, score=score))
