@@ -160,7 +160,7 @@ def run_table(arguments: argparse.Namespace, progress: Progress) -> Answer:
     if arguments.out is not None:
         written = save_table(found, arguments.out)
         return Answer(document | {"out": str(written)}, f"{text}\nwritten  {written}")
-    varied = list(dict.fromkeys(name for each in cells for name in each.cell.settings if name in found and name != "hemi"))
+    varied = list(dict.fromkeys(name for each in cells for name in each.cell.settings if name in found))
     varied += ["test_set"] if found["test_set"].any() else []
     score, statistic = SHOWN_SCORES[arguments.score]
     ends = [f"{score.key}_low", f"{score.key}_high"] if statistic == "mean" else []

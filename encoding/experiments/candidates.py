@@ -13,6 +13,7 @@ from encoding.evaluation.normalised_scores import from_r
 from encoding.evaluation.resampling import ErrorBar, draw_counts
 from encoding.evaluation.scores import SCORES, Score
 from encoding.evaluation.splits import WITHIN
+from encoding.experiments.experiment import FIT_HEMI
 from encoding.experiments.graph import PlannedCell
 from encoding.fits.result import Result
 from encoding.fits.score_tables import BOTH, EVERY_VERTEX
@@ -85,7 +86,7 @@ def score_of(by: str) -> tuple[Score, str]:
 
 def cases_of(cells: Sequence[PlannedCell], store: Store, over: Sequence[str], validation: str) -> tuple[Case, ...]:
     """Group the cells by what is not chosen over, and name the candidates."""
-    varied = list(dict.fromkeys(name for cell in cells for name in cell.cell.settings if name not in NOT_CHOSEN_OVER))
+    varied = list(dict.fromkeys(name for cell in cells for name in cell.cell.settings if name not in (*NOT_CHOSEN_OVER, FIT_HEMI)))
     for name in over:
         if name not in varied:
             raise UnknownName(unknown("varied setting to choose over", name, varied))

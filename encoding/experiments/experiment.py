@@ -23,6 +23,7 @@ VARIABLE = tuple(name for name in BASE_FIELDS if name not in ("dataset", "option
 LISTS = ("layers", "rois", "extra_subjects")  # fields that hold several names
 EVERY_SUBJECT, CURATED, ALL_LAYERS = "all", "curated", "all"
 KINDS = {bool: "true or false", int: "a whole number", str: "text"}
+FIT_HEMI = "fit_hemi"  # the name of a varied ``hemi``: in tables of scores that is the hemisphere of a row
 NO_BUDGET = "none"  # what TOML, which has no None, says for a feature budget without limit
 
 
@@ -33,7 +34,7 @@ class Cell:
     Attributes
     ----------
     spec : the fit.
-    settings : field to its value as text, for the fields that vary; a readout's text holds its parameters.
+    settings : field to its value as text, for the fields that vary; a readout's text holds its parameters. ``hemi`` is :data:`FIT_HEMI`.
     """
 
     spec: FitSpec
@@ -198,7 +199,7 @@ class Experiment:
             for network, layers in zip(networks, layers_of, strict=True):
                 for values in product(({"layers": each} for each in layers), *choices.values()):
                     specs[self._spec(subject, network, *values)] = None
-        return tuple(Cell(spec, {name: _text(name, spec) for name in self._shown}) for spec in specs)
+        return tuple(Cell(spec, {FIT_HEMI if name == "hemi" else name: _text(name, spec) for name in self._shown}) for spec in specs)
 
     def specs(self) -> tuple[FitSpec, ...]:
         """Spec of every fit, in the order of :meth:`cells`."""

@@ -4,7 +4,7 @@ import streamlit as st
 
 from encoding import Result
 from encoding.evaluation.splits import WITHIN
-from encoding.experiments.experiment import VARIABLE
+from encoding.experiments.experiment import FIT_HEMI, VARIABLE
 from encoding.experiments.views import LAYERS, readable, scores_of, varied_settings
 from pages.parts.experiments.choice import choice_panel
 from pages.parts.experiments.grid_controls import experiment_controls
@@ -45,7 +45,7 @@ if not finished:
 subject = finished[0].plan.subject
 whole = table_of(finished)
 table = readable(whole[~whole["split"].str.contains(WITHIN)])
-settings = varied_settings(table, [name for name in VARIABLE if name in table and name != "hemi"]) or [LAYERS]
+settings = varied_settings(table, [name for name in (*VARIABLE, FIT_HEMI) if name in table and name != "hemi"]) or [LAYERS]
 simulated = "Simulated · " if subject.simulated else ""
 source = f"{simulated}{experiment.base.dataset} · {len(finished):,} of {len(cells):,} fits"
 if scores_of(table):

@@ -35,6 +35,7 @@ NAMES = {
     "subject": "Subject", "backbone": "Network", "weights": "Weights", "layers": "Layer", "readout": "Readout", "pool": "Pooling",
     "n_components": "PCA components", "split": "Split", "roi": "Region", "frames": "Frames", "over_frames": "Over frames",
     "input": "Input", "layer_scaling": "Layer scaling", "average_repeats": "Average repeats", "hemi": "Hemisphere",
+    "fit_hemi": "Hemispheres of the fit",
     "component_scaling": "Component scaling", "reduction": "Reduction", "degree": "Degree", "delays": "Delays",
     "target_groups": "Fitted together", "extra_subjects": "Extra subjects", "feature_budget": "Feature budget",
     "feature_dtype": "Features stored as",

@@ -225,6 +225,14 @@ def test_what_is_tested_on_or_reported_makes_separate_choices(tmp_path, monkeypa
         chosen_on(monkeypatch, tmp_path / "alone", subject, vary=vary)
 
 
+def test_a_choice_of_one_hemisphere_s_fits_is_told_from_one_of_both(tmp_path, monkeypatch):
+    subject = planted_subject("subj01", seed=1, noise=3.0)
+    vary = {"backbone": ["netone"], "layers": ["early", "late"], "hemi": ["lh", "both"]}
+    made = chosen_on(monkeypatch, tmp_path, subject, vary=vary)
+    for table in (made.table(), made.candidates().query("candidate == 'netone · early'")):
+        assert not table.duplicated(["fit_hemi", "roi", "hemi"]).any() and set(table["fit_hemi"]) == {"lh", "both"}
+
+
 def test_on_noise_the_test_score_is_at_chance_and_choosing_on_test_is_not(tmp_path, monkeypatch):
     """Among 4 candidates that know nothing, the best validation score and the best test score are above 0; an honest one is not."""
     subject = planted_subject("subj01", seed=3, n=100)

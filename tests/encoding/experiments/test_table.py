@@ -64,6 +64,12 @@ def test_every_row_holds_the_fit_s_own_numbers(ran):
         assert (mine["seconds"] > 0).all()
 
 
+def test_a_hemisphere_of_a_fit_of_both_is_told_from_the_fit_of_that_hemisphere(tiny, store):
+    ran = run_experiment(Experiment(base=TINY, vary={"hemi": ["lh", "both"]}), store, device="cpu")
+    rows = long_table(ran.cells, store, both=True).query("roi == 'driven'")
+    assert list(zip(rows["fit_hemi"], rows["hemi"], strict=True)) == [("lh", "lh"), ("both", "lh"), ("both", "rh"), ("both", BOTH)]
+
+
 def test_rows_of_both_hemispheres_count_every_vertex_once(ran):
     whole = long_table(ran.cells, ran.store, both=True)
     assert len(whole) == 2 * 5 * 3

@@ -102,6 +102,15 @@ def test_any_setting_stands_on_any_axis(page, store):
     assert not page.exception and page.query_params["panels"] == "roi" and page.query_params["up"] == "readout"
 
 
+def test_the_hemispheres_of_the_fits_are_a_setting_where_they_vary(page, store):
+    grid = Experiment(base=TINY, vary={"layers": ["pixels"], "hemi": ["lh", "both"]})
+    run_experiment(grid, store, device="cpu")
+    page.query_params.update({"experiment": grid.key, "fits_roi": "driven", "grid_hemi": "lh"})
+    page.run()
+    assert not page.exception and sorted(fits(page)["fit_hemi"]) == ["both", "lh"]
+    assert page.selectbox(key="up").value == "fit_hemi"
+
+
 SHOWN = [("r", "median"), ("rmse", "best"), ("rmse", "median"), ("r2", "mean")]
 
 
