@@ -77,7 +77,8 @@ def read_axes(arrays: Mapping[str, np.ndarray], prefix: str = "") -> Axes:
 def unit_variance(made: Components) -> Components:
     """Scale components to variance 1 over the training rows; ``variance`` still holds what each had. Those that do not vary become 0."""
     deviation = np.sqrt(made.variance)
-    deviation = np.where(deviation <= blocks.ROUNDING * np.abs(made.scores).max(0), np.inf, deviation)
+    largest = np.fmax(np.fmax.reduce(made.scores, 0), -np.fmin.reduce(made.scores, 0))  # rows in no set may be NaN
+    deviation = np.where(deviation <= blocks.ROUNDING * largest, np.inf, deviation)
     if isinstance(made.axes, np.ndarray):
         axes = (made.axes / deviation).astype(np.float32) if len(made.axes) else made.axes
     else:
