@@ -245,6 +245,17 @@ def vertex_differences(first: Result, second: Result, score: str = "r") -> dict[
     return {hemi: second.score(hemi, score) - first.score(hemi, score) for hemi in shared}
 
 
+def shared_scores(results: Sequence[Result], score: str) -> list[np.ndarray]:
+    """A score of the vertices that all fits predict, (n_vertices,) of each; of each fit's own where there are none or responses differ."""
+    first, *others = results
+    shared = [hemi for hemi in first.plan.hemis if all(hemi in other.plan.hemis for other in others)]
+    if shared and all(same_vertices(first, other) for other in others):
+        values = np.stack([np.concatenate([result.score(hemi, score) for hemi in shared]) for result in results])
+        if (known := np.isfinite(values).all(0)).any():
+            return list(values[:, known])
+    return [np.concatenate([result.score(hemi, score) for hemi in result.plan.hemis]) for result in results]
+
+
 def letters(results: Sequence[Result]) -> list[str]:
     """Short names of compared fits: A, B, C …"""
     return list(ascii_uppercase[: len(results)])

@@ -7,13 +7,12 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import streamlit as st
 
 from encoding import Result, plots
 from encoding.analysis.bootstrap import intervals_of
-from encoding.analysis.comparison import Comparison, compare, verdict, what_differs
+from encoding.analysis.comparison import Comparison, compare, shared_scores, verdict, what_differs
 from encoding.analysis.lookup import vertex_name
 from encoding.analysis.summaries import OVERALL, overall_scores, side_by_side
 from encoding.datasets._placement import Placement
@@ -44,8 +43,8 @@ HOW = {
     "differences": "Each dot is how much the other model's score of a region exceeds A's: above 0 it is better, and of an error below 0. "
     "Where the whisker leaves "
     "out 0 a single test would call it a difference; faded dots are no findings once the number of regions is accounted for.",
-    "spread": "How many {units} have each value. Where one outline lies further right, that fit predicts most {units} better; where only "
-    "its right tail does, it predicts a part of the cortex better.",
+    "spread": "How many {units} have each value; of fits of the same responses those {units} that all predict, if any. Where one outline "
+    "lies further right, that fit predicts most {units} better; where only its right tail does, it predicts a part of the cortex better.",
     "scatter": "Each {unit} has one place: to the right it is well predicted by A, upwards by the other. A cloud above the diagonal means "
     "that the other model is better (of an error, worse); a cloud along it that both predict the same {units}.",
 }
@@ -169,10 +168,7 @@ def spread_panel(results: Mapping[str, Result], score: str) -> None:
     with st.expander(f"{SCORES[score].short} of every {unit}", key="spread_open", on_change="rerun") as panel:
         if panel.open:
             names = names_of(results)
-            values = {
-                names[letter]: np.concatenate([result.score(hemi, score) for hemi in result.plan.hemis])
-                for letter, result in results.items()
-            }
+            values = dict(zip(names.values(), shared_scores(list(results.values()), score), strict=True))
             figure = plots.fits_histogram(values, colours=plots.FIT_COLOURS, label=SCORES[score].title, unit=unit)
             source = _source(results)
             alt = f"distribution of {SCORES[score].short} over {unit.many}, an outline for each fit"

@@ -11,7 +11,7 @@ from scipy import stats
 
 from encoding import FitSpec, fit
 from encoding.analysis.bootstrap import intervals_key, intervals_of, roi_intervals, score_intervals
-from encoding.analysis.comparison import compare, false_discovery, settings, vertex_differences, what_differs, why_unpaired
+from encoding.analysis.comparison import compare, false_discovery, settings, shared_scores, vertex_differences, what_differs, why_unpaired
 from encoding.analysis.layer_ranking import BOTH, interval_columns, roi_rows
 from encoding.analysis.layer_sweep import Sweep, SweepResult
 from encoding.evaluation.resampling import ErrorBar
@@ -233,3 +233,13 @@ def test_means_are_over_the_vertices_that_both_predict_and_are_not_tested_where_
         assert row[["low", "high", "p", "q"]].isna().all() and not row["differs"]
         assert "of the vertices that both predict" in how_it_was_tested(found)
     assert "that both predict" not in how_it_was_tested(compare(*two, score=score))
+
+
+def test_the_spread_of_fits_of_the_same_responses_is_of_the_vertices_that_all_predict(tiny, store, two):
+    left = fit(replace(TINY, hemi="lh", target_groups="vertex:lh:3"), store, device="cpu")
+    assert [each.tolist() for each in shared_scores([two[0], left], "r")] == [[fit.score("lh")[3]] for fit in (two[0], left)]
+    right = fit(replace(TINY, hemi="rh"), store, device="cpu")
+    assert [np.isfinite(each).sum() for each in shared_scores([two[0], left, right], "r")] == [20, 1, 10]
+    tiny.change(fingerprints={"lh": "other", "rh": "other"})
+    other = fit(replace(TINY, hemi="rh"), store, device="cpu")
+    assert [len(each) for each in shared_scores([two[0], other], "r")] == [20, 10]
