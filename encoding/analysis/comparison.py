@@ -210,7 +210,8 @@ def why_unpaired(first: Result, second: Result) -> str | None:
     rows = [result.test_rows() for result in (first, second)]
     if not np.array_equal(*rows) and a.average_repeats != b.average_repeats:
         return "One of them averages repeats of a test stimulus before they are scored, the other does not."
-    if not np.array_equal(*rows):
+    sizes = [[len(result.plan.scored_rows(fold)) for fold in result.plan.folds] for result in (first, second)]
+    if not np.array_equal(*rows) or sizes[0] != sizes[1]:
         both = len(np.intersect1d(*rows))
         if both == len(rows[0]) == len(rows[1]):
             return f"They were tested on the same images in different folds: their splits are {a.split} and {b.split}."

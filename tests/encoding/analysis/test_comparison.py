@@ -243,3 +243,10 @@ def test_the_spread_of_fits_of_the_same_responses_is_of_the_vertices_that_all_pr
     tiny.change(fingerprints={"lh": "other", "rh": "other"})
     other = fit(replace(TINY, hemi="rh"), store, device="cpu")
     assert [len(each) for each in shared_scores([two[0], other], "r")] == [20, 10]
+
+
+def test_stretches_of_other_lengths_that_follow_in_the_same_order_are_not_paired(tiny, store):
+    tiny.change(runs=np.zeros(120, int))
+    four, six = (fit(replace(TINY, split=split), store, device="cpu") for split in ("blocks:4:2", "blocks:6:2"))
+    assert np.array_equal(four.test_rows(), six.test_rows())
+    assert "the same images in different folds" in why_unpaired(four, six) and why_unpaired(four, four) is None
