@@ -179,7 +179,7 @@ def _read_table(path: Path) -> dict[str, Any]:
 
 
 def _table_path(folder: str | Path, name: str, store: Store) -> Path:
-    return store.root / "fingerprints" / f"{name}-{hashlib.sha256(str(folder).encode()).hexdigest()[:16]}.json"
+    return store.root / "fingerprints" / f"{name}-{hashlib.sha256(os.fsencode(folder)).hexdigest()[:16]}.json"
 
 
 def _absolute(paths: Iterable[str | Path]) -> list[str]:

@@ -56,5 +56,5 @@ def folder_state(folder: Path) -> str:
         with os.scandir(place) as entries:
             states = {entry.name: entry.stat() for entry in entries if entry.is_file()}
         lines = [f"{name} {states[name].st_size} {states[name].st_mtime_ns}" for name in sorted(states)]
-        digested.update("\n".join([place, *lines, ""]).encode())
+        digested.update(os.fsencode("\n".join([place, *lines, ""])))
     return digested.hexdigest()

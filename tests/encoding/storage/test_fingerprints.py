@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import shutil
+import sys
 
 import pytest
 
+from encoding.datasets.doctor.cached import folder_state
 from encoding.runtime.progress import Cancelled
 from encoding.storage.fingerprints import file_facts, file_fingerprint, files_fingerprint, is_remembered
 from encoding.storage.store import Store
@@ -39,6 +43,15 @@ def test_many_files_are_named_by_their_bytes_in_order_and_not_by_their_place(sto
         copy.write_bytes(path.read_bytes())
     assert files_fingerprint(files, store) == files_fingerprint(copies, store)
     assert files_fingerprint(files, store) != files_fingerprint(files[::-1], store)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such names")
+def test_folders_whose_names_are_not_utf_8_are_read(store, files, tmp_path):
+    folder = tmp_path / os.fsdecode(b"caf\xe9")
+    folder.mkdir()
+    copies = [shutil.copy(path, folder) for path in files]
+    assert files_fingerprint(copies, store) == files_fingerprint(files, store) and is_remembered(copies, store)
+    assert folder_state(folder) == folder_state(folder)
 
 
 def test_a_file_is_read_once_until_it_changes(store, files):
