@@ -52,8 +52,10 @@ def open_shown(name: str) -> SubjectView | None:
         return None
     if subject is not None:
         return SubjectView(known, subject)
-    how = "The first time every file is read once, in the background, and checked."
-    st.info(f"This subject was not opened before. {how if may_change() else 'This server only shows what is there.'}")
+    how = "Every file is read once, in the background, and checked."
+    st.info(
+        f"This subject was not opened before, or its files have changed. {how if may_change() else 'This server only shows what is there.'}"
+    )
     if may_change() and (job is None or job.finished):
         st.button("Open it", key="open", type="primary", on_click=lambda: jobs().submit(open_subject, (name, chosen), key=key))
     follow(key, missing="what it read of this subject")

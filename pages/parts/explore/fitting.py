@@ -165,7 +165,8 @@ def _offer_reading(spec: FitSpec) -> None:
     key = opening_key(spec.dataset, spec.subject)
     job = jobs().get(key)
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        st.caption("This subject was not opened before: how long a fit takes is known once its files were read.", width="content")
+        why = "This subject was not opened before, or its files have changed"
+        st.caption(f"{why}: how long a fit takes is known once they were read.", width="content")
         if job is None or job.finished:
             start = {"on_click": lambda: jobs().submit(open_subject, (spec.dataset, spec.subject), key=key)}
             change_button("Read them now", key="read_files", type="tertiary", **start)

@@ -214,8 +214,9 @@ def opened_run(key: str) -> Result | str:
             spec = FitSpec.from_dict(dict(made_from["spec"]))
             fit_plan = planned(spec)
             if fit_plan is None:  # opening it here would take long
-                what = f"{spec.dataset} {spec.subject}, or the weights of {spec.backbone}"
-                return f"{what}, are not on this machine now. Open it in Explore first."
+                files = f"The files of {spec.dataset} {spec.subject} changed, or were not read yet."
+                missing = f"The weights of {spec.backbone} are not on this machine now."
+                return f"{files if weights_are_here(spec) else missing} Open it in Explore first."
             return _opened_run(key, fit_plan.subject.annotations_key)
         return _opened_run(key, "")
     except (LookupError, ValueError, OSError, TypeError) as wrong:

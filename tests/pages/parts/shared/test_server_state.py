@@ -11,7 +11,7 @@ import streamlit as st
 
 from encoding import Result, fit
 from pages.parts.shared import server_state
-from pages.parts.shared.server_state import display_key, roi_table, subject_key
+from pages.parts.shared.server_state import display_key, opened_run, roi_table, subject_key
 from tests.conftest import TINY
 
 CHANGES = {
@@ -28,6 +28,17 @@ CHANGES = {
 def test_whatever_a_page_shows_of_a_subject_is_in_the_key_of_what_is_kept_of_it(tiny, change):
     before, after = tiny.subject, replace(tiny.subject, **change(tiny.subject))
     assert subject_key(before) == subject_key(replace(before)) != subject_key(after)
+
+
+@pytest.mark.parametrize("missing", ["data", "weights"])
+def test_a_fit_that_cannot_be_opened_at_once_says_what_it_waits_for(tiny, store, monkeypatch, missing):
+    key = fit(TINY, store, device="cpu").key
+    monkeypatch.setattr(server_state, "store", lambda: store)
+    monkeypatch.setattr(server_state, "opened", lambda dataset, subject: None if missing == "data" else tiny.subject)
+    monkeypatch.setattr(server_state, "weights_are_here", lambda spec: missing == "data")
+    says = opened_run(key)
+    assert ("files of tiny subj01 changed" in says, "weights of tinynet" in says) == (missing == "data", missing == "weights")
+    assert says.endswith("Open it in Explore first.")
 
 
 @pytest.mark.parametrize("change", ["ROI mask", "ROI name", "ceiling", "place"])
