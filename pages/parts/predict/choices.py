@@ -29,6 +29,7 @@ from encoding.prediction.uploads import (
 )
 from encoding.runs.table import short_name, tested
 from pages.parts.shared.job_progress import fit_or_find
+from pages.parts.shared.link_notes import note
 from pages.parts.shared.linked import choose_several, enter
 from pages.parts.shared.runs_table import runs_table
 from pages.parts.shared.server_state import find_result, opened_run
@@ -137,6 +138,7 @@ def choose_fits() -> dict[str, Result]:
     """
     table = runs_table()
     if table.empty:
+        note("fit", "the fit that it asks for is not here. Whoever has it can export it on Jobs & storage")
         result = fit_or_find(START)
         return {} if result is None else {"this fit": result}
     names = {row["key"]: short_name(row) for row in table.to_dict("records")}

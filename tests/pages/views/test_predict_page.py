@@ -57,6 +57,12 @@ def words(at):
     return " ".join(each.value for kind in (at.markdown, at.caption, at.info, at.error, at.warning) for each in kind)
 
 
+def test_a_link_to_a_fit_that_is_not_here_says_so_where_there_are_none(page):
+    page.query_params["fit"] = "fit-0123456789abcdef0123"
+    page.run()
+    assert "the fit that it asks for is not here" in words(page) and "False" not in words(page)
+
+
 def test_a_test_image_is_predicted_and_marked_so(page, store):
     result = fit(TINY, store)
     page.run()
