@@ -237,8 +237,6 @@ def interval_text(result: ScoreTables, score: str = "r", statistic: str = "mean"
         which += f"{'r' if definition.needs_ceiling else definition.short}. "
     if result.plan.spec.average_repeats:
         which = f"Repeats of each test stimulus are averaged before they are scored. {which}"
-    n_units = result.n_test_stimuli
-    units = f"{n_units:,} test stimuli" if n_units == result.n_test else f"{n_units:,} test stimuli or groups ({result.n_test:,} rows)"
     if statistic != "mean":
         return f"{which}There is no interval of a median."
     if not result.plan.has_test:
@@ -248,6 +246,6 @@ def interval_text(result: ScoreTables, score: str = "r", statistic: str = "mean"
     if not available:
         return f"{which}Intervals were not computed."
     folds = "" if n_folds == 1 else ", within folds" + (", widened for what folds share" if WIDENING.get(score, 1) else "")
-    note = approximate_note(n_units)
-    text = f"{which}95 % intervals: jackknife standard error and Student's t over {units}{folds}."
+    note = approximate_note(result.n_test_stimuli)
+    text = f"{which}95 % intervals: jackknife standard error and Student's t over {result.tested_units}{folds}."
     return f"{text} {note}" if note else text

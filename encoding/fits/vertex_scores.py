@@ -76,6 +76,12 @@ class VertexScores:
         """Number of independent test units (stimuli, or groups of rows), over all folds: what intervals and tests resample."""
         return sum(len(np.unique(self.plan.subject.groups[fold.test])) for fold in self.plan.folds)
 
+    @property
+    def tested_units(self) -> str:
+        """:attr:`n_test_stimuli` in words, with the number of rows where that differs."""
+        n = self.n_test_stimuli
+        return f"{n:,} test stimuli" if n == self.n_test else f"{n:,} test stimuli or groups ({self.n_test:,} rows)"
+
     def _check_block(self, hemi: str) -> None:
         """UnknownName unless the subject has this block of responses, fitted or not."""
         if hemi not in self.plan.subject.responses:

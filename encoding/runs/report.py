@@ -166,7 +166,7 @@ def _test_in_words(comparison: Comparison, name: str) -> str:
     folds = " (one r over all folds' predictions)" if comparison.score == "pooled_r" else folds
     note = approximate_note(comparison.first.n_test_stimuli)
     return (
-        f"Difference in {what}{folds}, its 95 % interval and p: {TEST_NAME} ({comparison.first.n_test_stimuli:,} test stimuli, the same "
+        f"Difference in {what}{folds}, its 95 % interval and p: {TEST_NAME} ({comparison.first.tested_units}, the same "
         f"{ERROR_BAR.n_draws} draws for both). {n_found} of {n} region tests (one of each "
         f"hemisphere) are findings at a false discovery rate of {100 * comparison.rate:.0f} % (Benjamini-Hochberg)."
         " It speaks of other test images, not of other subjects."

@@ -130,8 +130,8 @@ def _best_map(sweep_result: SweepResult, placement: Placement, roi: str, place: 
     """The layer that predicts each vertex best, and how much of the cortex each wins."""
     results = tuple(sweep_result.results.values())
     unit = results[0].plan.subject.unit
-    n_stimuli, n_folds = results[0].n_test_stimuli, len(results[0].plan.folds)
-    bound = chance_bound(n_stimuli, len(results), n_folds=n_folds)
+    n_folds = len(results[0].plan.folds)
+    bound = chance_bound(results[0].n_test_stimuli, len(results), n_folds=n_folds)
     of_folds = f", {n_folds} folds" if n_folds > 1 else ""
     start = min(1.0, rounded_up(np.fmax(LEAST_R, bound), step=0.01))
     look = _look(sweep_result, placement, roi, place)
@@ -159,7 +159,7 @@ def _best_map(sweep_result: SweepResult, placement: Placement, roi: str, place: 
     n_shown, n_all = sum(int(each.sum()) for each in counts.values()), sum(map(len, best.values()))
     chance = (
         f" Where nothing is to be found, the best of {len(labels)} layers passes r = {bound:.2f} by chance in at most 5 % of {unit.many} "
-        f"({n_stimuli:,} test stimuli{of_folds})."
+        f"({results[0].tested_units}{of_folds})."
     )
     st.caption(f"{n_shown:,} of {unit.count(n_all)} are shown.{chance if np.isfinite(bound) else ''}")
 

@@ -85,6 +85,14 @@ def test_a_report_of_two_says_what_differs_and_how_it_was_tested(two, store):
     assert "colour" in text and "A and B" in text and {"brain0", "brain1", "brain2"} <= set(Reader(page).ids)
 
 
+def test_a_comparison_of_data_with_days_says_that_these_are_what_is_resampled(tiny, store):
+    tiny.change(groups=np.arange(120) // 4)
+    pair = [fit(spec, store, device="cpu") for spec in (replace(TINY, split="kfold:3:0"), replace(COLOUR, split="kfold:3:0"))]
+    for result in pair:
+        roi_intervals(result)
+    assert "(30 test stimuli or groups (120 rows), the same 500 draws for both)" in how_it_was_tested(compare(*pair))
+
+
 def test_a_report_asks_no_file_and_no_host(two, store):
     page = Reader(report(two, store))
     assert page.addresses == [] and not {"img", "link", "iframe", "object", "embed"} & set(page.elements)
