@@ -23,6 +23,7 @@ import numpy as np
 
 from encoding.readouts._gram import Gram
 from encoding.readouts._moments import Moments, centred
+from encoding.readouts._sparse import ROUNDING
 from encoding.readouts._varying import varying_features, varying_targets
 from encoding.readouts.ridge import target_blocks
 
@@ -95,6 +96,11 @@ def solve_rows(
 
     ``norms`` are those of a penalty nearby, or zeros. Steps end when the last is ``tolerance`` at most, or there have been many.
     """
+    import torch
+
+    if float(c.norm(dim=1).amax()) <= l1 * (1 + ROUNDING):
+        nothing = torch.zeros_like(c)
+        return torch.zeros_like(norms), nothing, row_kkt(gram, c, l1, l2, nothing)
     weights, n_steps = weights_map(gram, l1, l2, norms) @ c, FIRST_STEPS
     while True:
         weights = _descend(gram, c, l1, l2, weights, n_steps)

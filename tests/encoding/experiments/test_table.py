@@ -126,7 +126,7 @@ def test_the_table_fills_while_the_experiment_runs(tiny, store):
 
 def test_a_setting_without_a_column_of_its_own_gets_one_at_the_end(tiny, store):
     table = run_experiment(Experiment(base=TINY, vary={"hemi": ["lh", "rh"], "rois": ["driven"]}), store, device="cpu").table()
-    assert list(table.columns) == [*COLUMNS, "rois"]
+    assert list(table.columns) == [*COLUMNS, "rois", "fit_hemi"]
     assert list(table["hemi"]) == ["lh", "rh"] and set(table["roi"]) == {"driven"} and set(table["rois"]) == {"driven"}
 
 
