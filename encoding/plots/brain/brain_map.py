@@ -116,6 +116,11 @@ class BrainMap:
         return tuple(dict.fromkeys(name for hemi in self.rois.values() for name in hemi))
 
     @property
+    def diverging(self) -> bool:
+        """Whether the colour range starts below 0."""
+        return self.colour_range[0] < 0
+
+    @property
     def extent(self) -> tuple[float, float]:
         """Lowest and highest finite value, the ends of the colour range where there is none; what is beyond these has their colours."""
         drawn = np.concatenate([np.ravel(values) for values in self.values.values()] or [np.zeros(0)])

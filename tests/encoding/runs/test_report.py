@@ -142,7 +142,7 @@ def test_the_difference_brain_is_the_difference_on_a_scale_around_zero(two):
     brain = difference_brain(compare(*two))
     np.testing.assert_allclose(brain.values["lh"], two[1].score("lh") - two[0].score("lh"))
     low, high = brain.colour_range
-    assert low < 0 and low == -high and brain.colour_map == "PuOr" and high >= np.abs(brain.values["lh"]).max() - 0.05
+    assert brain.diverging and low == -high and brain.colour_map == "PuOr" and high >= np.abs(brain.values["lh"]).max() - 0.05
     assert score_brain(two[1], highest=top_of_scale(two)).colour_range == score_brain(two[0], highest=top_of_scale(two)).colour_range
 
 
