@@ -108,7 +108,7 @@ def _grow(
     train_r, test_r = (np.full((len(sizes), Y.shape[1]), np.nan, np.float32) for _ in range(2))
     done = 0
     for step, size in enumerate(sizes):
-        report(step / len(sizes), f"learning curve of {hemi}: {size:,} images")
+        report(step / len(sizes), f"learning curve of {hemi}: {size:,} {plan.subject.row_word('images', fold.train)}")
         new = np.sort(order[done:size])
         sums.add(Z, Y, fold.train[new], inner[new])
         so_far, done = replace(sums.moments(), bands=bands), size
@@ -134,7 +134,7 @@ def _refit(plan: Plan, fold: Fold, hemi: str, Z: np.ndarray, sizes: np.ndarray, 
     order = _shuffled(plan.subject.groups[fold.train])
     train_r, test_r = (np.full((len(sizes), n_vertices), np.nan, np.float32) for _ in range(2))
     for step, size in enumerate(sizes):
-        report(step / len(sizes), f"learning curve of {hemi}: {size:,} images")
+        report(step / len(sizes), f"learning curve of {hemi}: {size:,} {plan.subject.row_word('images', fold.train)}")
         for columns in _columns(plan, hemi):
             chosen = np.arange(n_vertices)[columns]
             rows = training_rows(plan, fold, TargetGroup(hemi, {hemi: chosen}), Z).some(np.sort(order[:size]))

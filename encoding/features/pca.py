@@ -81,7 +81,7 @@ def fit_components(
         scales = np.sqrt(totals.mean() / np.maximum(totals, np.finfo(float).tiny))
     if most >= EXACT_BELOW and n_kept <= most // 4:
         return _krylov(layers, train, n_kept, scales, device, report)
-    report(0.1, f"components: exact, {len(train)} images x {n_features} features")
+    report(0.1, f"components: exact, {len(train):,} rows x {n_features} features")
     return (_primal if n_features <= len(train) else _dual)(layers, train, n_kept, scales, device)
 
 

@@ -64,7 +64,7 @@ class Tree(Readout):
 
         mean = mean_response(data.Y, subprogress(report, 0, 0.2))
         targets = response_components(data.Y, mean, options.target_components, device, subprogress(report, 0.2, 0.6))
-        report(0.6, f"tree: growing on {len(targets):,} images x {targets.shape[1]} components of the responses")
+        report(0.6, f"tree: growing on {len(targets):,} rows x {targets.shape[1]} components of the responses")
         grown = DecisionTreeRegressor(
             max_depth=options.max_depth,
             min_samples_leaf=options.min_samples_leaf,
