@@ -61,8 +61,8 @@ class SearchRequest:
 
     @property
     def job_key(self) -> str:
-        """Key of the job; it does not depend on the number of trials, so that a search can be extended."""
-        return digest("tune", 1, spec=self.spec.for_digest(), vary=sorted(self.vary), seed=self.seed)
+        """Key of the job; a job of more trials waits for one of fewer and goes on from its trials (:func:`search_key`)."""
+        return digest("tune", 1, spec=self.spec.for_digest(), n_trials=self.n_trials, vary=sorted(self.vary), seed=self.seed)
 
 
 @dataclass(frozen=True, eq=False)

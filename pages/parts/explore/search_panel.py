@@ -12,6 +12,7 @@ from encoding.analysis.search_objective import validation_note
 from encoding.evaluation.splits import has_several_folds
 from encoding.fits.plan import Plan
 from encoding.fits.resources import search_seconds
+from encoding.jobs import Job
 from encoding.jobs.tasks import tune
 from encoding.readouts import known_space, search_space
 from encoding.runtime.durations import duration
@@ -59,20 +60,20 @@ def _search(spec: FitSpec) -> None:
     except (LookupError, ValueError, OSError) as wrong:
         st.error(plain(wrong))
         return
-    job = jobs().get(request.job_key)
-    running = job is not None and not job.finished
+    running = _running(request)
     n_done = 0 if search is None else len(search.trials)
     enough = n_done >= request.n_trials
     takes = "" if running or enough else _takes(request, request.n_trials - n_done)
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         label = ("Go on" if n_done else "Start") + takes
-        change_button(label, key="start_search", type="primary", on_click=_submit, args=(request,), disabled=running or enough)
+        change_button(label, key="start_search", type="primary", on_click=_submit, args=(request,), disabled=enough or running is not None)
         if enough and not running:
             st.caption(f"There are {n_done} trials: raise **Trials** to go on.")
     if running:
         settle("a job is watched")
-        _watch(request)
+        _watch(running.spec)
         return
+    job = jobs().get(request.job_key)
     if job is not None and job.state == "failed":
         st.error(f"The search failed: {plain(job.error)}")
     elif job is not None and job.state == "cancelled":
@@ -121,6 +122,12 @@ def _takes(request: SearchRequest, n_trials: int) -> str:
 
 def _submit(request: SearchRequest) -> None:
     jobs().submit(tune, request, key=request.job_key, planned=planned(request.spec))
+
+
+def _running(request: SearchRequest) -> Job | None:
+    """Job of the search under way, which may be of another number of trials; None where there is none."""
+    searches = [job for job in jobs().all() if isinstance(job.spec, SearchRequest) and not job.finished]
+    return next((job for job in searches if replace(job.spec, n_trials=request.n_trials).job_key == request.job_key), None)
 
 
 def _found(request: SearchRequest) -> Search | None:

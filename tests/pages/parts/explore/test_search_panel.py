@@ -281,16 +281,23 @@ def test_use_the_best_puts_it_into_the_widgets_and_the_panel_stays(panel, store)
     assert any("Best of 6 trials" in text.value for text in panel.markdown)
 
 
-def test_a_search_that_runs_is_shown_with_its_trials_and_can_be_cancelled(panel, store):
+@pytest.mark.parametrize("asked", [30, 50])
+def test_a_search_that_runs_is_shown_with_its_trials_and_can_be_cancelled(panel, store, monkeypatch, asked):
     tune(replace(ASKED, n_trials=3), store)
     panel.run()
-    NoWorkers.job = job("running")
+    panel.number_input(key="search_trials").set_value(asked).run()
+    NoWorkers.job = replace(job("running"), spec=ASKED)
+    monkeypatch.setattr(NoWorkers, "all", lambda self: [NoWorkers.job])
     panel.run()
     assert not panel.exception and panel.button(key="start_search").disabled
     assert "use_best" not in {button.key for button in panel.button}
     assert len(panel.get("plotly_chart")) == 1
     panel.button(key="cancel_search").click().run()
     assert NoWorkers.cancelled == [ASKED.job_key]
+
+
+def test_a_search_of_more_trials_does_not_join_the_job_of_one_of_fewer():
+    assert replace(ASKED, n_trials=50).job_key != ASKED.job_key == replace(ASKED, vary=ASKED.vary[::-1]).job_key
 
 
 @pytest.mark.parametrize(
