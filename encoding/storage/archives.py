@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import lzma
 import tarfile
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import IO
 
 from encoding.runtime.progress import Report, silent
+from encoding.storage.files import is_passing
 
 CHUNK = 2**20
 MAX_BYTES = 100 * 10**9
 MAX_FILES = 500_000
+UNREADABLE = (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError, RuntimeError, OSError)
 
 Member = tuple[str, int, Callable[[], IO[bytes]]]
 """Name in the archive, size in bytes, and what opens it."""
@@ -45,7 +49,7 @@ def unpack(
     Raises
     ------
     BadArchive where the archive is damaged or a wanted member is no plain file below ``folder``. Names are all checked before anything
-    is written.
+    is written. OSError where it cannot be read, or its files cannot be written, now.
     """
     written = []
     try:
@@ -67,8 +71,10 @@ def unpack(
                 done += size
                 written.append(target)
                 report(done / max(1, total), f"unpacking {archive.name}: {done / 1e6:,.0f} of {total / 1e6:,.0f} MB")
-    except (tarfile.TarError, zipfile.BadZipFile, EOFError, NotImplementedError) as error:
-        raise BadArchive(f"{archive.name} cannot be unpacked ({error}). Fetch it again.") from error
+    except UNREADABLE as error:
+        if is_passing(error):
+            raise
+        raise BadArchive(f"{archive.name} cannot be unpacked ({error}). Remove it to fetch it again.") from error
     return written
 
 
@@ -100,6 +106,8 @@ def _members(archive: Path) -> Iterator[list[Member]]:
     else:
         with tarfile.open(archive) as opened:
             infos = [info for info in opened.getmembers() if not info.isdir()]
+            while opened.fileobj.read(CHUNK):  # what follows the last member ends with the checksum of a packed archive
+                pass
             for info in infos:
                 if not info.isreg():
                     raise BadArchive(f"{archive.name} holds {info.name!r}, which is no plain file.")

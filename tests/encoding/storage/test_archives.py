@@ -1,10 +1,13 @@
 """Archives from elsewhere write plain files below their folder, and nothing else."""
 
+import errno
 import io
 import stat
 import tarfile
 import zipfile
+from pathlib import Path
 
+import numpy as np
 import pytest
 
 from encoding.storage.archives import BadArchive, unpack
@@ -59,3 +62,28 @@ def test_a_damaged_archive_is_named(tmp_path):
     path.write_bytes(path.read_bytes()[:-20])
     with pytest.raises(BadArchive, match=r"archive.tgz cannot be unpacked"):
         unpack(path, tmp_path / "out")
+
+
+@pytest.mark.parametrize("kind", ["zip", "gz", "bz2", "xz"])
+def test_a_packed_archive_with_a_changed_byte_is_refused_before_its_files_are_taken(kind, tmp_path):
+    path, content = tmp_path / "archive", np.random.default_rng(0).bytes(3_000) + bytes(30_000)
+    if kind == "zip":
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("a.txt", content)
+    else:
+        with tarfile.open(path, f"w:{kind}") as archive:
+            info = tarfile.TarInfo("a.txt")
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
+    whole = path.read_bytes()
+    for place in range(60, len(whole) - 30, 97):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 64]) + whole[place + 1 :])
+        with pytest.raises(BadArchive, match="archive cannot be unpacked"):
+            unpack(path, tmp_path / "out")
+
+
+def test_a_full_disk_is_not_called_a_damaged_archive(tmp_path, monkeypatch):
+    archive = write_zip(tmp_path / "archive")
+    monkeypatch.setattr(Path, "open", lambda *args, **more: (_ for _ in ()).throw(OSError(errno.ENOSPC, "No space left on device")))
+    with pytest.raises(OSError, match="No space left"):
+        unpack(archive, tmp_path / "out")
