@@ -57,7 +57,7 @@ from encoding.runs.manifest import BadExchange
 from encoding.runtime.progress import Cancelled
 from encoding.runtime.registry import UnknownName
 from encoding.runtime.threads import let_waiting_threads_sleep
-from encoding.storage.files import NoHome, NotRegular
+from encoding.storage.files import NoHome, NotRegular, is_passing
 from encoding.storage.store import DamagedResult, StoreFull, StoreReadOnly
 
 FAILED, BAD_ARGUMENTS, INTERRUPTED = 1, 2, 130
@@ -167,6 +167,8 @@ def explain(error: Exception, *, debug: bool = False) -> str:
         return str(error)
     if isinstance(error, RuntimeError) and "home directory" in str(error):  # pathlib's, of a path that was given
         return "A path begins with ~, and that home folder does not exist here. Write the whole path."
+    if is_passing(error) and error.filename is not None:
+        return f"{error.strerror}: {error.filename}"
     hint = "" if debug else "\nRun the command again with --debug to see where it happened."
     return f"{type(error).__name__}: {error}{hint}"
 

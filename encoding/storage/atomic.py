@@ -135,6 +135,5 @@ def _errors_of(target: Path, scratch: Path | None = None) -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno is not None and (error.filename is None or (scratch is not None and str(error.filename).startswith(str(scratch)))):
-            error.filename = str(target)
-            error.filename2 = None
+            raise OSError(error.errno, error.strerror, str(target)) from error
         raise
