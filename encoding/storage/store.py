@@ -183,7 +183,7 @@ class Store:
         target, started = self.path(key), time.perf_counter()
         if not self._is_swept:
             self.sweep()
-        with self._writable(key), atomic.scratch_folder(target.parent) as scratch:
+        with self.writable(key), atomic.scratch_folder(target.parent) as scratch:
             yield scratch
             about = {"key": key, "made_from": dict(made_from), "seconds": time.perf_counter() - started} | environment()
             paths = sorted(scratch.glob("*.npy"))
@@ -194,7 +194,7 @@ class Store:
             self._sound |= {target / name: state for name, state in states.items()}  # their checksums were taken a moment ago
 
     @contextmanager
-    def _writable(self, key: str = "a result") -> Iterator[None]:
+    def writable(self, key: str = "a result") -> Iterator[None]:
         """Within the block an OSError of writing says what is full, or that this Store is read-only."""
         try:
             yield
@@ -212,21 +212,19 @@ class Store:
     def lock(self, key: str, *, wait: bool = True) -> Iterator[None]:
         """Hold the lock of the process that computes ``key``; others wait, or get InUse if not ``wait``. Released when the holder dies."""
         with ExitStack() as stack:
-            with self._writable():
+            with self.writable():
                 stack.enter_context(file_lock(self.root / LOCKS / f"{key}.lock", wait=wait))
             yield
 
     @contextmanager
     def in_use(self, keys: Sequence[str]) -> Iterator[None]:
         """Within the block, or until this process dies, :meth:`keys_in_use` names ``keys``."""
-        with self.lock("prune"):  # not between somebody's look at what is in use and the removal of the rest
-            uses = file_lock(self.root / LOCKS / f"{secrets.token_hex(8)}.uses")
-            descriptor = uses.__enter__()
-            os.write(descriptor, json.dumps(list(keys)).encode())
-        try:
+        with ExitStack() as uses:
+            with self.lock("prune"), self.writable():  # not between somebody's look at what is in use and the removal of the rest
+                descriptor = uses.enter_context(file_lock(self.root / LOCKS / f"{secrets.token_hex(8)}.uses"))
+                with open(descriptor, "wb", closefd=False) as file:
+                    file.write(json.dumps(list(keys)).encode())
             yield
-        finally:
-            uses.__exit__(None, None, None)
 
     def keys_in_use(self) -> set[str]:
         """Keys of the results that running fits read or write."""

@@ -38,6 +38,7 @@ from encoding.storage.store import DamagedResult, StoreFull, StoreReadOnly
 from tests import PROJECT
 from tests.compat.test_first_release import FITS, HERE
 from tests.conftest import TINY
+from tests.encoding.runs.test_full_disk import full_after
 
 io_open = io.open
 KEY = "stage-0123456789"
@@ -408,6 +409,12 @@ def test_what_fails_half_way_leaves_what_was_there(tmp_path, kind):
         raise KeyboardInterrupt
     assert [path.name for path in tmp_path.iterdir()] == ["old"] and (tmp_path / "old" / "a").read_text() == "before"
     assert [path.name for path in (tmp_path / "old").iterdir()] == ["a"]
+
+
+def test_keys_in_use_are_noted_whole_or_the_work_does_not_begin(store):
+    with full_after(100), pytest.raises(OSError, match="File too large"), store.in_use([f"fit-{number}" for number in range(100)]):
+        pass
+    assert not list((store.root / "locks").iterdir())
 
 
 @pytest.mark.parametrize("umask", [0o002, 0o022, 0o077])
