@@ -20,7 +20,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from encoding.analysis.optuna_study import EpochCallback, Space, begin, counted, opened, shares_of_variance, tables, try_one
+from encoding.analysis.optuna_study import EpochCallback, Space, begin, counted, is_sound, opened, shares_of_variance, tables, try_one
 from encoding.analysis.search_objective import SearchObjective, validation_fold
 from encoding.evaluation.scores import SCORES_VERSION
 from encoding.fits.digests import groups_digest
@@ -166,7 +166,7 @@ def search(
     space = space_of(spec, vary)
     fit_plan = plan(spec, store, subprogress(report, 0, 0.1))
     path = study_path(fit_plan, space, seed, store)
-    with store.lock(path.stem):
+    with store.lock(path.stem), store.in_use(fit_plan.stage_keys), store.writable(path.stem):
         begin(path)
         with opened(path, "rw") as study:
             if len(counted(study)) < n_trials:
@@ -180,16 +180,18 @@ def search(
 
 
 def stored_search(fit_plan: Plan, store: Store, *, vary: Sequence[str] = (), seed: int = 0) -> Search | None:
-    """Read the trials of a search so far, also while it is running; None where it has not begun.
+    """Read the trials of a search so far, also while it is running; None where it has not begun or its file is damaged.
 
     Raises
     ------
     BadOption
         If there is nothing to vary, or no such parameter.
+    OSError
+        With the file's name, where it cannot be read now.
     """
     space = space_of(fit_plan.spec, vary)
     path = study_path(fit_plan, space, seed, store)
-    return _read(path, fit_plan.spec, space) if path.exists() else None
+    return _read(path, fit_plan.spec, space) if path.exists() and is_sound(path) else None
 
 
 def space_of(spec: FitSpec, vary: Sequence[str] = ()) -> Space:
@@ -323,7 +325,7 @@ def _try_all(study: optuna.Study, objective: SearchObjective, space: Space, n_tr
 
 
 def _read(path: Path, spec: FitSpec, space: Space) -> Search:
-    with opened(path, "ro") as study:
+    with opened(path, "rw") as study:
         trials = counted(study)
     defaults = asdict(READOUTS[spec.readout].read(dict(spec.options)))
     return Search(spec, path.stem, space, *tables(trials, space, defaults), trials)

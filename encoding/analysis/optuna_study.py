@@ -6,6 +6,7 @@ complete, and only the process that holds the Store's lock of the search writes 
 
 from __future__ import annotations
 
+import errno
 import sqlite3
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -42,22 +43,29 @@ def begin(path: Path) -> None:
     The caller holds the search's lock.
     """
     if path.exists():
-        if _is_sound(path):
+        if is_sound(path):
             with opened(path, "rw", check=True) as study:
                 for trial in study.get_trials(deepcopy=False):
                     if trial.state.name == "RUNNING":  # its process is gone: whoever runs a trial holds the lock
                         study.tell(trial.number, state=_state("FAIL"))
             return
         warnings.warn(f"{path} is damaged; the search begins anew.", DamagedResult, stacklevel=2)
-        path.unlink()
+        for file in (path, path.with_name(f"{path.name}-journal")):  # which SQLite would roll back into the new file
+            file.unlink(missing_ok=True)
     with scratch_folder(path.parent) as scratch:
         with opened(scratch / path.name, "rwc"):
             pass
         (scratch / path.name).rename(path)
 
 
-def _is_sound(path: Path) -> bool:
-    with closing(sqlite3.connect(path, timeout=LOCKED_SECONDS)) as file:
+def is_sound(path: Path) -> bool:
+    """Whether a file holds a study. What a killed process began to write is taken back first.
+
+    Raises
+    ------
+    OSError, with the file's name, where it cannot be read now.
+    """
+    with _system_errors_of(path), closing(sqlite3.connect(f"{path.as_uri()}?mode=rw", uri=True, timeout=LOCKED_SECONDS)) as file:
         try:
             has_study = file.execute("SELECT name FROM sqlite_master WHERE name = 'studies'").fetchone() is not None
             return has_study and file.execute("PRAGMA quick_check").fetchone() == ("ok",)
@@ -75,12 +83,16 @@ def opened(path: Path, mode: str, *, check: bool = False) -> Iterator[optuna.Stu
     ----------
     mode : SQLite's open mode: ``ro``, ``rw``, or ``rwc`` to create the file.
     check : raise if another version of Optuna wrote tables that this one cannot read.
+
+    Raises
+    ------
+    OSError, with the file's name, where it cannot be read or written now.
     """
     import optuna
 
     url = f"sqlite:///{quote(path.as_uri(), safe='/:')}?uri=true&mode={mode}&timeout={LOCKED_SECONDS}"  # quoted twice, as read twice
     creates = mode == "rwc"
-    with _quiet():
+    with _quiet(), _system_errors_of(path):
         storage = optuna.storages.RDBStorage(url, skip_table_creation=not creates, skip_compatibility_check=not check)
         try:
             pruner = optuna.pruners.MedianPruner(N_UNPRUNED, N_UNPRUNED_EPOCHS)
@@ -91,6 +103,21 @@ def opened(path: Path, mode: str, *, check: bool = False) -> Iterator[optuna.Stu
         finally:
             storage.remove_session()
             storage.engine.dispose()
+
+
+@contextmanager
+def _system_errors_of(path: Path) -> Iterator[None]:
+    """Within the block an error of SQLite that says nothing about the file's content is an OSError with the file's name."""
+    try:
+        yield
+    except Exception as error:
+        cause: BaseException | None = error
+        while cause is not None and not isinstance(cause, sqlite3.OperationalError):  # Optuna's, of SQLAlchemy's, of SQLite's
+            cause = cause.__cause__
+        if cause is None:
+            raise
+        is_full = cause.sqlite_errorcode == sqlite3.SQLITE_FULL
+        raise OSError(errno.ENOSPC if is_full else errno.EIO, str(cause), str(path)) from error
 
 
 def counted(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:

@@ -1,8 +1,10 @@
 """The file of a search: it is resumed, watched, killed and damaged."""
 
 import os
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 
 import pandas as pd
 import pytest
@@ -14,7 +16,8 @@ from encoding.analysis.optuna_study import begin, opened
 from encoding.fits.plan import plan
 from encoding.readouts import search_space
 from encoding.runtime.progress import Cancelled
-from encoding.storage.store import DamagedResult
+from encoding.storage.inventory import entries, prune
+from encoding.storage.store import DamagedResult, StoreFull
 from tests import PROJECT
 from tests.encoding.analysis.searched_readouts import SIGNED, Signed, SignedOptions, same
 
@@ -121,8 +124,61 @@ def test_a_damaged_file_is_told_and_begun_anew(planted, store, content):
     found = search(SIGNED, store, n_trials=2)
     path = store.root / "search" / f"{found.key}.db"
     path.write_bytes(content)
+    assert stored_search(plan(SIGNED, store), store) is None
     with pytest.warns(DamagedResult, match="begins anew"):
         same(search(SIGNED, store, n_trials=2), found)
+
+
+def test_prune_leaves_what_a_search_uses(planted, store):
+    kept: set[str] = set()
+
+    def look(fraction, text):
+        if "fitting" in text and not kept:
+            kept.update(one.key for one in prune(Store(store.root), entries(store)).in_use)
+
+    found, planned = search(SIGNED, store, n_trials=1, report=look), plan(SIGNED, store)
+    assert kept == {found.key, *planned.feature_keys.values(), planned.components_key(planned.folds[0], *planned.spaces)}
+    assert not store.keys_in_use()
+
+
+HALF_WRITTEN = """
+import os, signal, sqlite3, sys
+
+file = sqlite3.connect(sys.argv[1], isolation_level=None)
+file.execute("PRAGMA cache_size = 1")  # what is changed goes to the file before it is committed
+file.execute("BEGIN IMMEDIATE")
+file.execute("UPDATE trials SET number = number + 100")
+file.execute("CREATE TABLE filling (text)")
+for _ in range(300):
+    file.execute("INSERT INTO filling VALUES (?)", ("x" * 3_000,))
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_what_a_killed_process_half_wrote_is_taken_back_by_whoever_reads(planted, store):
+    found, planned = search(SIGNED, store, n_trials=2), plan(SIGNED, store)
+    path = store.root / "search" / f"{found.key}.db"
+    subprocess.run([sys.executable, "-c", HALF_WRITTEN, str(path)], check=False)
+    assert path.with_name(f"{path.name}-journal").exists()
+    same(stored_search(planned, store), found)
+    subprocess.run([sys.executable, "-c", HALF_WRITTEN, str(path)], check=False)
+    path.write_bytes(b"other")
+    with pytest.warns(DamagedResult, match="begins anew"):
+        same(search(SIGNED, store, n_trials=2), found)
+    assert [each.name for each in path.parent.iterdir()] == [path.name]
+
+
+def test_a_full_disk_is_named_and_the_trials_stay(planted, store, monkeypatch):
+    def full(*args):
+        with closing(sqlite3.connect(":memory:")) as file:
+            file.execute("PRAGMA max_page_count = 1")
+            file.execute("CREATE TABLE study (number)")
+
+    found = search(SIGNED, store, n_trials=2)
+    monkeypatch.setattr(search_module, "try_one", full)
+    with pytest.raises(StoreFull, match=f"No room left on the disk of .* for {found.key}"):
+        search(SIGNED, store, n_trials=3)
+    same(stored_search(plan(SIGNED, store), store), found)
 
 
 def test_any_folder_will_do_for_a_store(planted, tmp_path, monkeypatch):
