@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import cycle
-from typing import TYPE_CHECKING
+from textwrap import wrap
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import plotly.graph_objects as go
 
-SHORT_NAME = 8  # characters of a fit's name that leave room for both on one line of an axis
+AXIS_CHARACTERS, AXIS_LINE = 44, 16  # of a line of an axis' title, which a phone has room for; px of its height
 MOST_POINTS = 1_500  # vertices drawn one by one; more are counted in squares
 N_SQUARES = 48  # along each side
 ROOM = 0.86  # of an ROI's width that its bars take together
@@ -219,8 +220,7 @@ def roi_differences(
             hovertemplate="%{hovertext}<extra></extra>",
         )
     lower = f"<br>below 0: {names[1]} is better" if SCORES[score].lower_is_better else ""
-    minus = f"{names[1]} minus{'<br>' if max(map(len, names)) > SHORT_NAME else ' '}{names[0]}"
-    title = {"text": f"{statistic} {SCORES[score].short}: {minus}{lower}", "font": {"size": SMALL + 1}}
+    title = _in_lines(f"{statistic} {SCORES[score].short}: {names[1]} minus {names[0]}", lower)
     fig.update_xaxes(title=title, fixedrange=True)
     fig.update_yaxes(
         tickvals=list(place.values()),
@@ -233,7 +233,17 @@ def roi_differences(
     theme(fig, height=130 + DIFFERENCE_ROW * max(3, len(order)))
     attach_table(fig, table.rename(columns=dict(zip(("first", "second"), names, strict=True))))
     left = 14 + CHARACTER * max(map(len, order), default=0)
-    return fig.update_layout(margin={"l": left, "b": 72 + 16 * lower.count("<br>")})
+    return fig.update_layout(margin={"l": left, "b": 56 + _further_lines(title)})
+
+
+def _in_lines(text: str, end: str = "") -> dict[str, Any]:
+    """An axis' title that holds names of fits, broken into lines, and ``end`` as it is."""
+    return {"text": "<br>".join(wrap(text, AXIS_CHARACTERS)) + end, "font": {"size": SMALL + 1}}
+
+
+def _further_lines(title: Mapping[str, Any]) -> int:
+    """Height in px of the lines of a title after its first."""
+    return AXIS_LINE * title["text"].count("<br>")
 
 
 def _difference_text(row: object, names: tuple[str, str]) -> str:
@@ -294,13 +304,15 @@ def vertex_scatter(
     better = float((y < x if lower else y > x).mean()) if len(x) else float("nan")
     fig.add_annotation(
         x=0, y=1, xref="paper", yref="paper", xanchor="left", yanchor="bottom", showarrow=False, font={"size": SMALL, "color": STROKE},
-        text=f"{names[1]}: {'lower, so better,' if lower else 'higher'} in {100 * better:.0f} % of {unit.count(len(x))}",
+        text=f"y is {'lower, so better,' if lower else 'higher'} in {100 * better:.0f} % of {unit.count(len(x))}",
     )  # fmt: skip
-    fig.update_xaxes(title_text=f"{SCORES[score].short} of {names[0]}", range=ends, ticks="", constrain="domain")
-    fig.update_yaxes(title_text=f"{SCORES[score].short} of {names[1]}", range=ends, ticks="", scaleanchor="x", constrain="domain")
+    across, up = (_in_lines(f"{SCORES[score].short} of {name}") for name in names)
+    fig.update_xaxes(title=across, range=ends, ticks="", constrain="domain")
+    fig.update_yaxes(title=up, range=ends, ticks="", scaleanchor="x", constrain="domain")
     if len(x) > MOST_POINTS:  # beside a heatmap plotly does not measure the tick labels and writes the title over them
         fig.update_xaxes(title_standoff=44)
-    return theme(fig, height=500).update_layout(margin={"t": 92, "b": 62, "r": 16}, showlegend=len(x) <= MOST_POINTS)
+    margin = {"t": 92, "l": 64 + _further_lines(up), "b": 62 + _further_lines(across), "r": 16}
+    return theme(fig, height=500).update_layout(margin=margin, showlegend=len(x) <= MOST_POINTS)
 
 
 def _squares(x: np.ndarray, y: np.ndarray, ends: tuple[float, float], names: tuple[str, str], unit: Unit) -> go.Heatmap:

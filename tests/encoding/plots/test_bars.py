@@ -154,6 +154,22 @@ def test_every_text_of_a_figure_of_voxels_says_voxels(table):
         assert re.search("[vV]oxel", figure.to_json()) and not re.search(r"\b[vV]ert(ex|ices)\b", figure.to_json())
 
 
+def test_titles_of_axes_that_name_two_fits_are_broken_into_lines_for_which_there_is_room(table):
+    long = "Gabor filters energy, components 50, Network with two hidden layers · trained"
+    names = (f"A · {long}", f"B · {long}")
+    empty = dict.fromkeys(("difference", "low", "high", "p", "q"), np.nan)
+    differences = plots.roi_differences(table.assign(first=0.1, second=0.2, differs=False, **empty), names=names).layout
+    scatter = plots.vertex_scatter({"lh": np.linspace(0, 1, 9)}, {"lh": np.linspace(0, 0.5, 9)}, names=names).layout
+    assert scatter.annotations[0].text == "y is higher in 0 % of 9 vertices"
+    for axis, room, text in (
+        (differences.xaxis, differences.margin.b, f"mean r: {names[1]} minus {names[0]}"),
+        (scatter.xaxis, scatter.margin.b, f"r of {names[0]}"),
+        (scatter.yaxis, scatter.margin.l, f"r of {names[1]}"),
+    ):
+        lines = axis.title.text.split("<br>")
+        assert " ".join(lines) == text and max(map(len, lines)) <= 44 and room >= 40 + 16 * len(lines)
+
+
 def test_intervals_of_other_rois_are_refused(table, intervals):
     with pytest.raises(ValueError, match=r"lh have shapes \(4,\) and \(4,\); the table has 5"):
         plots.roi_bars(table, intervals=intervals | {"lh": (np.zeros(4), np.ones(4))})
