@@ -24,7 +24,7 @@ from encoding.fits.training_data import is_complete
 from encoding.runs.table import all_runs, find_run, open_run, tested
 from encoding.runtime.progress import Report, subprogress
 from encoding.runtime.registry import UnknownName
-from encoding.sites.site import Supplement, mean_r, publish
+from encoding.sites.site import Supplement, comparable, mean_r, publish
 from encoding.storage.store import Store
 
 MOST_FITS = 24  # that get a page unless --most says otherwise
@@ -98,6 +98,8 @@ def run_publish(arguments: argparse.Namespace, progress: Progress) -> Answer:
     if len(results) > arguments.most:
         results, dropped = _best(results, arguments.most, baseline)
         left_out |= dict.fromkeys(dropped, "--most")
+    if baseline is not None and not comparable(baseline, results):
+        raise BadArguments(f"--compare {arguments.compare}: no other fit here is tested on the same subject, in a hemisphere of both.")
     title = arguments.title or (experiment.title if experiment else "") or "Encoding models"
     about = {"title": title, "baseline": baseline, "supplement": supplement, "notes": arguments.notes}
     path = publish(results, out, store, **about, report=subprogress(progress, 0.3, 1))

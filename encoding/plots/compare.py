@@ -301,10 +301,10 @@ def vertex_scatter(
             )
     fig.add_scatter(x=list(ends), y=list(ends), mode="lines", line={"color": LINE, "dash": "dot"}, name="Equal", hoverinfo="skip")
     lower = SCORES[score].lower_is_better
-    better = float((y < x if lower else y > x).mean()) if len(x) else float("nan")
+    better = f"{'lower, so better,' if lower else 'higher'} in {100 * (y < x if lower else y > x).mean():.0f} % of" if len(x) else ""
     fig.add_annotation(
         x=0, y=1, xref="paper", yref="paper", xanchor="left", yanchor="bottom", showarrow=False, font={"size": SMALL, "color": STROKE},
-        text=f"y is {'lower, so better,' if lower else 'higher'} in {100 * better:.0f} % of {unit.count(len(x))}",
+        text=f"y is {better} {unit.count(len(x))}" if len(x) else f"No {unit} has both scores",
     )  # fmt: skip
     across, up = (_in_lines(f"{SCORES[score].short} of {name}") for name in names)
     fig.update_xaxes(title=across, range=ends, ticks="", constrain="domain")

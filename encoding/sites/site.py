@@ -128,8 +128,8 @@ def publish(
         raise ValueError("A site is of one finished fit or more.")
     results = list({result.key: result for result in results}.values())
     labels = labels_of([result.plan.spec for result in results], [result.key for result in results])
-    groups = [group for group in _alike(results) if len(group) > 1]
-    others = [] if baseline is None else [result for result in results if result.key != baseline.key and _paired(baseline, result)]
+    groups = [group for group in _alike([result for result in results if result.plan.has_test]) if len(group) > 1]
+    others = [] if baseline is None else comparable(baseline, results)
     n_steps = len(results) + len(groups) + len(others)
     with atomic_folder(Path(out).expanduser()) as folder:
         site, rows, heatmaps, comparisons = _Writer(folder, title), [], [], []
@@ -164,10 +164,15 @@ def _alike(results: Sequence[ScoreTables]) -> list[list[ScoreTables]]:
     return [list(group) for _, group in itertools.groupby(sorted(results, key=of), key=of)]
 
 
-def _paired(first: ScoreTables, second: ScoreTables) -> bool:
-    """Whether two fits are of one subject and share a hemisphere, so that there is something to compare."""
-    a, b = first.plan.spec, second.plan.spec
-    return (a.dataset, a.subject) == (b.dataset, b.subject) and bool(set(first.plan.hemis) & set(second.plan.hemis))
+def comparable(baseline: ScoreTables, results: Sequence[ScoreTables]) -> list[ScoreTables]:
+    """The other fits of the baseline's subject that share a hemisphere with it; none where the baseline has no test scores."""
+
+    def paired(other: ScoreTables) -> bool:
+        a, b = baseline.plan, other.plan
+        same = (a.spec.dataset, a.spec.subject) == (b.spec.dataset, b.spec.subject)
+        return same and bool(set(a.hemis) & set(b.hemis)) and a.has_test and b.has_test
+
+    return [result for result in results if result.key != baseline.key and paired(result)]
 
 
 def _write_assets(site: _Writer) -> None:
@@ -207,6 +212,7 @@ def _write_fit(site: _Writer, result: ScoreTables, label: str, store: Store | No
         slug=slug,
         headline=headline,
         data=data,
+        has_test=result.plan.has_test,
         every_vertex=EVERY_VERTEX,
         overall=table_html(overall_scores(result)),
         about_overall=OVERALL.replace("*", ""),
@@ -219,7 +225,8 @@ def _write_fit(site: _Writer, result: ScoreTables, label: str, store: Store | No
         python=spec.to_python(full=True),
     )
     row = {"key": result.key, "slug": slug, "label": label, "subject": _whose(spec), "readout": spec.readout}
-    return row | {"mean_r": mean_r(result), "best": headline, "simulated": result.plan.subject.simulated}
+    mean = mean_r(result) if np.isfinite(mean_r(result)) else np.nan
+    return row | {"mean_r": mean, "best": headline, "simulated": result.plan.subject.simulated}
 
 
 def _whose(spec: FitSpec) -> str:

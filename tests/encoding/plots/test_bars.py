@@ -170,6 +170,11 @@ def test_titles_of_axes_that_name_two_fits_are_broken_into_lines_for_which_there
         assert " ".join(lines) == text and max(map(len, lines)) <= 44 and room >= 40 + 16 * len(lines)
 
 
+def test_two_fits_without_a_vertex_of_both_are_not_counted():
+    figure = plots.vertex_scatter({"lh": np.array([0.5, np.nan])}, {"lh": np.array([np.nan, 0.5])}, unit=VOXEL)
+    assert [note.text for note in figure.layout.annotations] == ["No voxel has both scores"]
+
+
 def test_intervals_of_other_rois_are_refused(table, intervals):
     with pytest.raises(ValueError, match=r"lh have shapes \(4,\) and \(4,\); the table has 5"):
         plots.roi_bars(table, intervals=intervals | {"lh": (np.zeros(4), np.ones(4))})

@@ -24,7 +24,7 @@ from encoding.runs.exchange import export, import_
 from encoding.runs.table import Note, open_run, write_note
 from encoding.sites.heatmap_data import heatmap_rows
 from encoding.sites.labels import labels_of
-from encoding.sites.site import publish, slug_of
+from encoding.sites.site import mean_r, publish, slug_of
 from tests.conftest import TINY, register_tiny
 
 COLOUR = replace(TINY, layers=("colour",))
@@ -211,6 +211,17 @@ def test_an_imported_fit_without_data_is_published_and_says_what_it_lacks(made, 
     folder = publish([sent], tmp_path / "site", elsewhere)
     page = (folder / f"{slug_of(sent)}.html").read_text()
     assert "Not published: the models of this fit" in page and "from Ada" in page and not (folder / "heatmap-1.html").exists()
+
+
+def test_a_fit_on_every_stimulus_has_no_mean_no_heatmap_and_no_comparison(tiny, cache, shell, tmp_path):
+    tested, whole, other = (fit(spec, cache, device="cpu") for spec in (TINY, replace(TINY, split="all"), replace(COLOUR, split="all")))
+    folder = publish([tested, whole, other], tmp_path / "site", cache, baseline=tested)
+    index, page = ((folder / name).read_text() for name in ("index.html", f"{slug_of(whole)}.html"))
+    assert not list(folder.glob("heatmap-*")) and not list(folder.glob("compare-*"))
+    assert f"<td>{mean_r(tested):.3f}</td>" in index and "inf" not in index
+    assert "every stimulus was used for training, so none is left" in page and "Not published" not in page
+    code, _, err = shell("publish", whole.key, tested.key, "--compare", tested.key, "--out", tmp_path / "refused")
+    assert code == 2 and "--compare" in err and not (tmp_path / "refused").exists()
 
 
 def test_what_people_wrote_is_text_and_no_html(tiny, store, tmp_path):
