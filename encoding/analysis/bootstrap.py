@@ -150,8 +150,7 @@ def estimate_scores(
     bounds = np.cumsum([0, *map(len, units)])
     tau = np.ones(n_columns) if n_folds > 1 else None
     if n_folds > 1:
-        for columns in blocks_of(used, result.n_test):
-            tau[columns] = noise_share(result, hemi, columns)
+        tau[used] = noise_share(result, hemi, used)
 
     def blocks() -> Iterator[tuple[np.ndarray, list[ScoredFold]]]:
         for chunk in blocks_of(used, result.n_test):
@@ -172,7 +171,9 @@ def noise_share(result: Result, hemi: str, columns: np.ndarray) -> np.ndarray:
 
     It is 1, which is cautious, where models take stimuli themselves: those are not run again (:func:`shared_noise`).
     """
-    return shared_noise(_fold_predictions(result, hemi, columns)) if result.plan.readout.uses_components else np.ones(len(columns))
+    if not len(columns) or not result.plan.readout.uses_components:
+        return np.ones(len(columns))
+    return np.concatenate([shared_noise(_fold_predictions(result, hemi, some)) for some in blocks_of(columns, result.n_test)])
 
 
 def _fold_predictions(result: Result, hemi: str, columns: np.ndarray) -> list[list[np.ndarray]]:

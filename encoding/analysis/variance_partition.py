@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from encoding.analysis.bootstrap import noise_share
 from encoding.analysis.nested_fits import nested_scores, units_of, with_layers_apart
 from encoding.backbones._base import JOIN
 from encoding.evaluation.leave_one_out import jackknife_variance
@@ -39,7 +40,8 @@ from encoding.storage.keys import digest
 if TYPE_CHECKING:
     import pandas as pd
 
-PARTITION_VERSION = 2  # with standard errors of the regions' parts
+PARTITION_VERSION = 3  # of several folds, whose standard errors left out what the folds' models share before
+ONE_FOLD_VERSION = 2
 MOST_SPACES = 4  # 15 subsets
 MOST_WIDTH = 1_000  # components of a layer where every one is kept, for an estimate of the duration
 MULTIPLICATIONS_PER_SECOND = 2e10
@@ -62,7 +64,7 @@ class Partition:
     r2 : hemisphere to (n_subsets, n_vertices) float32, the mean over folds; NaN outside of the fit.
     product : hemisphere to (n_spaces, n_vertices) float32, the product measure of the model of all spaces; sums to its R².
     part_se : hemisphere to (n_subsets, n_rois) float32, the jackknife standard error over test units (stimuli, or the runs and sessions
-        that a data set names) of the mean part over each ROI's vertices; NaN where a fold tests a single unit.
+        that a data set names) of the mean part over each ROI's vertices, widened over folds; NaN where a fold tests a single unit.
     df : degrees of freedom of Student's t for intervals of the parts.
     """
 
@@ -213,7 +215,8 @@ def partition_key(result: Result, spaces: Mapping[str, tuple[str, ...]]) -> str:
     columns = ((f"{hemi} {roi}", result.columns(roi, hemi)) for hemi in plan.hemis for roi in result.selected_rois)
     reads = reads_digest(columns, (units_of(plan, fold) for fold in plan.folds))
     names = [[name, list(layers)] for name, layers in spaces.items()]
-    return digest("partition", PARTITION_VERSION, fit=result.key, spaces=names, reads=reads)
+    version = PARTITION_VERSION if len(plan.folds) > 1 else ONE_FOLD_VERSION
+    return digest("partition", version, fit=result.key, spaces=names, reads=reads)
 
 
 def stored_partition(result: Result, spaces: Mapping[str, Sequence[str]] | None = None) -> Partition | None:
@@ -244,7 +247,8 @@ def partition(
     which with ``layer_scaling`` "equal" are brought to one total variance. Each subset chooses its own penalties.
 
     Intervals of an ROI's parts are made as those of its scores (:mod:`encoding.evaluation.resampling`): models stay as they are, one test
-    unit is left out at a time, and parts are computed anew from the R² of every subset.
+    unit is left out at a time, and parts are computed anew from the R² of every subset. Over folds the variance is multiplied by 1 + tau
+    of the fit (:func:`encoding.evaluation.resampling.shared_noise`): in a difference of R² the responses' own variance cancels.
     """
     spaces, plan = checked_spaces(result, spaces), result.plan
     subsets = subsets_of(list(spaces))
@@ -289,11 +293,16 @@ def _part_errors(
     found = {"df": np.array(max(1, sum(each.shape[1] for each in left_out) - 2 * len(left_out)))}
     for place, hemi in enumerate(result.plan.hemis):
         known = np.isfinite(arrays[f"{hemi}_r2"]).all(0)
-        counts = np.array([known[result.columns(roi, hemi)].sum() for roi in result.selected_rois])
+        members = [columns[known[columns]] for columns in (result.columns(roi, hemi) for roi in result.selected_rois)]
+        widening = np.ones(len(known))
+        if len(left_out) > 1:
+            used = np.unique(np.concatenate(members))
+            widening[used] += noise_share(result, hemi, used)
         with np.errstate(invalid="ignore", divide="ignore"):
-            changes = [each[:, :, place] / counts / len(left_out) for each in left_out]
+            changes = [each[:, :, place] / list(map(len, members)) / len(left_out) for each in left_out]
+            widened = np.array([widening[columns].sum() for columns in members]) / list(map(len, members))
         parts = [venn_parts(dict(zip(subsets, each, strict=True))) for each in changes]
-        se = [np.sqrt(jackknife_variance([each[T] for each in parts])) for T in subsets]
+        se = [np.sqrt(jackknife_variance([each[T] for each in parts]) * widened) for T in subsets]
         found[f"{hemi}_part_se"] = np.stack(se).astype(np.float32)
     return found
 
