@@ -13,7 +13,6 @@ from encoding.evaluation.resampling import (
     LEAST_UNITS,
     SCALES,
     SUB_BLOCK,
-    WIDENING,
     ErrorBar,
     Estimates,
     approximate_note,
@@ -28,7 +27,8 @@ from encoding.fits.vertex_scores import pooled_key
 from encoding.runtime.progress import Report, silent
 from encoding.storage.keys import digest
 
-INTERVALS_VERSION = 3
+INTERVALS_VERSION = 4  # of several folds, of which R² and errors were hardly widened before
+ONE_FOLD_VERSION = 3
 ERROR_BAR = ErrorBar()
 N_AGREEMENT = 100  # test rows of each fold on which its models are compared
 
@@ -64,7 +64,7 @@ def roi_intervals(result: Result, report: Report = silent, *, error_bar: ErrorBa
 
     @in_use
     def make() -> dict[str, np.ndarray]:
-        arrays = {"rois": np.array(rois), "version": np.array(INTERVALS_VERSION)}
+        arrays = {"rois": np.array(rois), "version": np.array(_version(result))}
         for number, hemi in enumerate(result.plan.hemis):
             report(number / len(result.plan.hemis), f"bootstrap over test stimuli: {hemi}")
             if not result.plan.has_test:
@@ -198,7 +198,7 @@ def intervals_key(result: ScoreTables, *, error_bar: ErrorBar = ERROR_BAR) -> st
         masks.update(b"-" if ceiling is None else np.ascontiguousarray(ceiling, "<f4").tobytes())
     for fold in plan.folds:
         masks.update(np.unique(plan.subject.groups[fold.test], return_inverse=True)[1].astype("<i8").tobytes())
-    return digest("intervals", INTERVALS_VERSION, fit=result.key, reads=masks.hexdigest(), error_bar=asdict(error_bar))
+    return digest("intervals", _version(result), fit=result.key, reads=masks.hexdigest(), error_bar=asdict(error_bar))
 
 
 def intervals_of(result: ScoreTables) -> Mapping[str, np.ndarray] | None:
@@ -211,7 +211,11 @@ def intervals_of(result: ScoreTables) -> Mapping[str, np.ndarray] | None:
         an earlier release, which were defined differently.
     """
     intervals = result.derived(intervals_key(result))
-    return intervals if intervals is not None and int(intervals.get("version", 1)) == INTERVALS_VERSION else None
+    return intervals if intervals is not None and int(intervals.get("version", 1)) == _version(result) else None
+
+
+def _version(result: ScoreTables) -> int:
+    return INTERVALS_VERSION if len(result.plan.folds) > 1 else ONE_FOLD_VERSION
 
 
 def score_intervals(intervals: Mapping[str, np.ndarray], hemi: str, score: str) -> tuple[np.ndarray, np.ndarray] | None:
@@ -246,7 +250,7 @@ def interval_text(result: ScoreTables, score: str = "r", statistic: str = "mean"
         return f"{which}There is no interval: {why}."
     if not available:
         return f"{which}Intervals were not computed."
-    folds = "" if n_folds == 1 else ", within folds" + (", widened for what folds share" if WIDENING.get(score, 1) else "")
+    folds = "" if n_folds == 1 else ", within folds, widened for what folds share"
     note = approximate_note(result.n_test_stimuli)
     text = f"{which}95 % intervals: jackknife standard error and Student's t over {result.tested_units}{folds}."
     return f"{text} {note}" if note else text

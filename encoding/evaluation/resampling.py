@@ -11,9 +11,9 @@ and centred on the estimate, so that whatever is judged from them (differences, 
 
 Under k-fold the folds' correlations are not independent: two models share most of their training data, and where predictions are mostly
 estimation noise both see the same products of responses. :func:`shared_noise` measures that share, tau, and the variance of a mean r is
-multiplied by 1 + tau: 1 where models are well determined, 2 where there is no signal at all. Absolute and squared errors hold fewer such
-products beside the responses' own noise: simulations of ridge over folds need about a third of tau (:data:`WIDENING`). R² needs none, as
-the jackknife overestimates the variance of the squares that it is made of.
+multiplied by 1 + tau: 1 where models are well determined, 2 where there is no signal at all. So are the variances of all other scores.
+Of R² and errors this is cautious where features are few, since most of their variance is the responses' own; but that cancels in the
+difference of two fits.
 """
 
 from __future__ import annotations
@@ -32,7 +32,6 @@ BLOCK_VALUES = 4_000_000  # predictions held at a time, 16 MB
 SUB_BLOCK = 256  # columns resampled at a time
 SCALES = {"r": "fisher", "pooled_r": "fisher", "normalised_r2": "root", "algonauts2023": "root"}
 """Scales on which intervals are symmetric; those of other scores are on their own."""
-WIDENING = {"r2": 0.0, "rmse": 1 / 3, "mae": 1 / 3, "smooth_l1": 1 / 3}  # share of tau by which a score's variance grows; others: 1
 TEST_NAME = "paired bootstrap over test stimuli, Student's t, two-sided"
 
 
@@ -146,7 +145,7 @@ def estimate(
             at, *left_out = (each / counts[name] for each in sums[name])
             value[name], drawn = at[0], left_out.pop() if name in DRAWN else None
             less_one[name] = np.split(left_out[0], np.cumsum(sizes)[:-1]) if SCORES[name].pooled else left_out
-            widened = 1 if share is None or len(sizes) == 1 else 1 + WIDENING.get(name, 1.0) * share
+            widened = 1 if share is None or len(sizes) == 1 else 1 + share
             errors = np.sqrt(jackknife_variance(less_one[name]) * widened)
             se[name] = np.where(errors > 0, errors, np.nan) if SCALES.get(name) == "root" else errors
             draws[name] = _scaled_draws(at, drawn, less_one[name], weights, errors)

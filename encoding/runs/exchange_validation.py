@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from encoding.analysis.bootstrap import INTERVALS_VERSION
+from encoding.analysis.bootstrap import INTERVALS_VERSION, ONE_FOLD_VERSION
 from encoding.datasets._base import FSAVERAGE_VERTICES
 from encoding.evaluation.scores import SCORES, STORED_SCORES
 from encoding.evaluation.splits import ALL
@@ -226,7 +226,7 @@ def _check_intervals(intervals: Arrays, hemis: list[str]) -> None:
     if not intervals or version > INTERVALS_VERSION:
         return
     n_rois = len(_texts(intervals, "rois"))
-    if version == INTERVALS_VERSION:
+    if version >= ONE_FOLD_VERSION:
         for name in ("n_units", "df"):
             _require(1 <= int(_array(intervals, name, "iu", 0)) <= MAX_STIMULI, f"no possible {name} of intervals")
         _require(all(f"{hemi}_value" in intervals for hemi in hemis), "intervals without values")

@@ -10,6 +10,7 @@ import pytest
 from scipy import stats
 
 from encoding import FitSpec, fit
+from encoding.analysis import bootstrap
 from encoding.analysis.bootstrap import intervals_key, intervals_of, roi_intervals, score_intervals
 from encoding.analysis.comparison import compare, false_discovery, settings, shared_scores, vertex_differences, what_differs, why_unpaired
 from encoding.analysis.layer_ranking import BOTH, interval_columns, roi_rows
@@ -113,6 +114,13 @@ def test_bars_and_differences_lie_within_their_own_intervals(tiny, store, design
                 assert not ((value < low - 1e-5) | (value > high + 1e-5)).any()
     table = compare(*results).table
     assert ((table["low"] <= table["difference"]) & (table["difference"] <= table["high"])).all()
+
+
+def test_intervals_of_several_folds_that_an_earlier_release_computed_are_not_read(tiny, store, monkeypatch):
+    one, several = (fit(replace(TINY, split=split), store, device="cpu") for split in (TINY.split, "kfold:3:0"))
+    today = [intervals_key(one), intervals_key(several)]
+    monkeypatch.setattr(bootstrap, "INTERVALS_VERSION", 3)
+    assert intervals_key(one) == today[0] and intervals_key(several) != today[1]
 
 
 def test_intervals_are_named_by_what_they_read(tiny, store):

@@ -17,6 +17,7 @@ from encoding.evaluation.resampling import ErrorBar, Estimates, estimate, shared
 N_SIMULATED = 1_000
 N_VERTICES = 6
 SHOWN = ("r", "pooled_r", "normalised_r", "normalised_r2", "r2", "rmse", "mae", "smooth_l1")
+TESTED = ("r", "r2", "rmse")
 N_DRAWS = 500
 
 
@@ -29,6 +30,8 @@ class Design:
     rows: tuple[int, ...] = (1,)
     n_folds: int = 1
     icc: float = 0.6  # share of a response's variance that rows of one unit have in common
+    n_features: int = 10  # of each ridge regression, under k-fold
+    alpha: float = 10.0
 
 
 DESIGNS = (
@@ -37,6 +40,7 @@ DESIGNS = (
     Design("hold-out, 100 groups of 2 to 6 rows", 100, (2, 3, 4, 5, 6), icc=0.3),
     Design("5-fold, 150 stimuli", 150, n_folds=5),
     Design("5-fold, 100 stimuli x 3 repeats", 100, (3,), n_folds=5),
+    Design("5-fold, 150 stimuli, 100 features", 150, n_folds=5, n_features=100, alpha=300.0),
     Design("hold-out, 30 stimuli", 30),
 )
 SIGNALS = {"none": 0.0, "some": 0.35}
@@ -44,11 +48,11 @@ SIGNALS = {"none": 0.0, "some": 0.35}
 
 @dataclass(frozen=True)
 class Found:
-    """Shares over all simulations: ``coverage`` by score, ``difference`` of the interval of a difference, ``positives`` of p < .05."""
+    """Shares over all simulations: ``coverage`` by score, ``difference`` of the interval of one of r, ``positives`` of p < .05 by score."""
 
     coverage: dict[str, float]
     difference: float
-    positives: float
+    positives: dict[str, float]
     chance: float
 
 
@@ -65,13 +69,16 @@ def simulate(design: Design, signal: float, *, n: int = N_SIMULATED, seed: int =
         low, high = found[0].interval(name)
         truth = found[0].value[name].mean()
         coverage[name] = float(((low <= truth) & (truth <= high)).mean())
-    difference = found[1].value["r"] - found[0].value["r"]
-    drawn = found[1].draws["r"].astype(float) - found[0].draws["r"]
-    tests = np.array([paired_test(d, draws, found[0].df) for d, draws in zip(difference, drawn.T, strict=True)])
-    truth = difference.mean()
-    covered = float(((tests[:, 0] <= truth) & (truth <= tests[:, 1])).mean())
+    covered, positives = {}, {}
+    for name in TESTED:
+        difference = found[1].value[name] - found[0].value[name]
+        drawn = found[1].draws[name].astype(float) - found[0].draws[name]
+        tests = np.array([paired_test(d, draws, found[0].df) for d, draws in zip(difference, drawn.T, strict=True)])
+        truth = difference.mean()
+        covered[name] = float(((tests[:, 0] <= truth) & (truth <= tests[:, 1])).mean())
+        positives[name] = float((tests[:, 2] < 0.05).mean())
     bound = chance_bound(design.n_units, n_folds=design.n_folds)
-    return Found(coverage, covered, float((tests[:, 2] < 0.05).mean()), float((found[0].vertices["r"] > bound).mean()))
+    return Found(coverage, covered["r"], positives, float((found[0].vertices["r"] > bound).mean()))
 
 
 def _estimates(predicted: list[list[np.ndarray]], Y: np.ndarray, unit: np.ndarray, fold_of: np.ndarray) -> Estimates:
@@ -112,8 +119,9 @@ def _direct(rng, design, unit, fold_of, signal, n):
     return [[[each[unit]]] for each in (one, other)], Y
 
 
-def _ridge(rng, design, unit, fold_of, signal, n, n_features=10, alpha=10.0):
+def _ridge(rng, design, unit, fold_of, signal, n):
     """Predictions of two ridge regressions on features of their own, fitted anew in every fold and simulation."""
+    n_features, alpha = design.n_features, design.alpha
     X = rng.normal(size=(2, n, design.n_units, n_features))
     weights = np.random.default_rng(99).normal(size=(2, n_features, N_VERTICES))
     weights /= np.linalg.norm(weights, axis=1, keepdims=True) * np.sqrt(2)
@@ -135,7 +143,7 @@ def _ridge(rng, design, unit, fold_of, signal, n, n_features=10, alpha=10.0):
 
 def row(design: Design, signal: str, found: Found) -> str:
     """One line of the table, as Markdown."""
-    numbers = [*(found.coverage.get(score) for score in SHOWN), found.difference, found.positives]
+    numbers = [*(found.coverage.get(score) for score in SHOWN), found.difference, *found.positives.values()]
     cells = ["is r" if number is None else f"{number:.1%}" for number in numbers]
     return f"| {' | '.join([design.name, signal, *cells, f'{found.chance:.1%}' if signal == 'none' else ''])} |"
 
@@ -144,8 +152,8 @@ def table() -> str:
     """The table as Markdown."""
     lines = [
         "| test rows | signal | r | pooled r | r / highest r | r² / ceiling | R² | RMSE | MAE | smooth L1 | difference "
-        "| p < .05 of equal fits | above the chance line |",
-        "|---|---|---|---|---|---|---|---|---|---|---|---|---|",
+        "| p < .05 of equal fits | of R² | of RMSE | above the chance line |",
+        "|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     return "\n".join(lines + [row(design, name, simulate(design, signal)) for design in DESIGNS for name, signal in SIGNALS.items()])
 
