@@ -149,7 +149,11 @@ class GraphBuilder:
         return self._add(replace(task, needs=(*task.needs, *map(self._add, parts))))
 
     def _features(self, plan: Plan) -> list[str]:
-        found = [self.extractions.get(features_group(each)) for each in plan.networks]
+        """Keys of the tasks that extract what a plan reads; empty where its features are stored, whatever else a pass is to extract."""
+        missing = [
+            each for each in plan.networks if each.reduced_layers or any(key not in self.store for key in each.feature_keys.values())
+        ]
+        found = [self.extractions.get(features_group(each)) for each in missing]
         return [self._add_sharded(*each) for each in found if each is not None]
 
     def _components(self, plan: Plan, fold: int, layers: tuple[str, ...]) -> list[str]:

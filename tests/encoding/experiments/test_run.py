@@ -18,6 +18,7 @@ from encoding.experiments.records import AlreadyRunning, find_record, is_running
 from encoding.experiments.run import run_serially
 from encoding.experiments.stages import OtherInputs, difference, run_in_turn, run_task
 from encoding.experiments.task import STAGES
+from encoding.features import extraction
 from encoding.runtime.progress import Cancelled
 from encoding.runtime.registry import UnknownName
 from encoding.storage.inventory import entries, prune
@@ -142,6 +143,14 @@ def test_a_failed_cell_is_reported_and_the_rest_goes_on(lab, store, monkeypatch)
     assert records(store)[0].state == "done, 2 failed"
     monkeypatch.setattr(run_module, "execute", execute)
     assert run_experiment(SMALL, store, device="cpu").status.count("done") == 4
+
+
+def test_a_layer_that_cannot_be_extracted_fails_no_fit_of_layers_that_are_stored(lab, store, monkeypatch):
+    run_experiment(replace(SMALL, vary={"layers": ["pixels"]}), store, device="cpu")
+    monkeypatch.setattr(extraction, "_stream", lambda *_: (_ for _ in ()).throw(ValueError("no finite number")))
+    states = [cell.state for cell in run_experiment(SMALL, store, device="cpu").status.cells]
+    assert [cell.spec.layers for cell in SMALL.cells()] == [("pixels",)] * 2 + [("colour",)] * 2
+    assert states == ["done"] * 2 + ["failed"] * 2
 
 
 def test_a_failed_interval_leaves_the_fit_done_and_says_so(lab, store, monkeypatch):
