@@ -92,7 +92,7 @@ class Recorder:
     """Write the state of a run to the Store twice a second, of a large one more rarely; cancel the run where that was asked for."""
 
     def __init__(self, experiment: Experiment, key: str, store: Store) -> None:
-        self._folder, self._key, self._run = _folder(store), key, None
+        self._store, self._folder, self._key, self._run = store, _folder(store), key, None
         self._about: dict[str, Any] = {"key": key, "title": experiment.title, "toml": experiment.to_toml()}
         self._about["started"] = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
         self._closed = threading.Event()
@@ -100,18 +100,25 @@ class Recorder:
         _request(key, store).unlink(missing_ok=True)
 
     def follow(self, run: Run) -> None:
-        """Begin to record a run."""
+        """Begin to record a run.
+
+        Raises
+        ------
+        StoreFull, or another OSError, where its state cannot be written.
+        """
         self._run = run
         self._about["labels"] = [planned.cell.label for planned in run.graph.cells]
-        self._write()
+        with self._store.writable(self._key):
+            self._write()
         self._thread.start()
 
     def close(self) -> None:
-        """Write the last state."""
+        """Write the last state, where that is possible."""
         self._closed.set()
-        if self._run is not None:
+        if self._thread.ident is not None:
             self._thread.join()
-            self._write()
+            with suppress(OSError):  # the fits are kept, and so says the next run of the same experiment
+                self._write()
 
     def _watch(self) -> None:
         due = 0.0

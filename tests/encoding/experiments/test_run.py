@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
+import os
 import threading
 from dataclasses import replace
 
@@ -22,6 +24,7 @@ from encoding.features import extraction
 from encoding.runtime.progress import Cancelled
 from encoding.runtime.registry import UnknownName
 from encoding.storage.inventory import entries, prune
+from encoding.storage.store import StoreFull
 from tests.conftest import TINY
 from tests.encoding.experiments.conftest import GRID
 
@@ -151,6 +154,22 @@ def test_a_layer_that_cannot_be_extracted_fails_no_fit_of_layers_that_are_stored
     states = [cell.state for cell in run_experiment(SMALL, store, device="cpu").status.cells]
     assert [cell.spec.layers for cell in SMALL.cells()] == [("pixels",)] * 2 + [("colour",)] * 2
     assert states == ["done"] * 2 + ["failed"] * 2
+
+
+def test_an_experiment_says_that_the_disk_is_full_and_what_ended_is_not_lost_where_its_record_cannot_be_written(lab, store, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr("encoding.experiments.records.atomic_file", full)
+        with pytest.raises(StoreFull, match=f"No room left on the disk of .* for {SMALL.key}"):
+            run_experiment(SMALL, store, device="cpu")
+        assert not is_running(SMALL.key, store)
+
+    def watch(run):
+        monkeypatch.setattr("encoding.experiments.records.atomic_file", full)
+
+    assert len(run_experiment(SMALL, store, device="cpu", watch=watch).results) == 4
 
 
 def test_a_failed_interval_leaves_the_fit_done_and_says_so(lab, store, monkeypatch):
