@@ -38,7 +38,7 @@ class Cluster:
 
     Raises
     ------
-    RuntimeError
+    ConnectionError
         If the scheduler does not start.
     """
 
@@ -55,10 +55,10 @@ class Cluster:
             text=True,
         )
         first_line = self._process.stdout.readline()
-        if not first_line:
+        started = json.loads(first_line) if first_line else {"error": "They ended at once; what they printed says why."}
+        if "error" in started:
             self.close()
-            raise RuntimeError(f"The scheduler for background jobs ended at once with code {self._process.returncode}; it says why above.")
-        started = json.loads(first_line)
+            raise ConnectionError(f"The workers of background jobs cannot be started. {started['error']}")
         self.address: str = started["address"]
         self._certificate, self._private_key = started["certificate"], started["private_key"]
 

@@ -40,7 +40,11 @@ async def serve(scratch: str) -> None:
     from distributed import Nanny, Scheduler
     from distributed.security import Security
 
-    parts = worker_environments()
+    try:
+        parts = worker_environments()
+    except ValueError as error:
+        print(json.dumps({"error": str(error)}), flush=True)
+        return
     os.environ |= thread_variables(os.environ, len(parts), CPU_COUNT)
     os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "4")  # threads that wait sleep at once: the web server and the browser want the cores
     security = Security.temporary()

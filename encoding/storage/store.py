@@ -119,11 +119,11 @@ class Store:
 
         Raises
         ------
-        StoreReadOnly where it has none yet and cannot be written to. OSError where it cannot be read now.
+        StoreReadOnly or StoreFull where it has none yet and cannot be written to. OSError where it cannot be read now.
         """
         path = self.root / IDENTITY
         if make and not path.exists():
-            with self.lock(IDENTITY):
+            with self.lock(IDENTITY), self.writable():
                 if not path.exists():
                     with atomic.atomic_file(path, "w") as file:
                         file.write(secrets.token_hex(16))

@@ -90,8 +90,8 @@ class Guarded:
         self._jobs = jobs
 
     def submit(self, task: Callable, spec: Any, *, key: str, **about: Any) -> Any:
-        """Submit a job of this user (:meth:`encoding.jobs.Jobs.submit`); None, with an error, without a scheduler; ReadOnly on a read-only
-        server."""
+        """Submit a job of this user (:meth:`encoding.jobs.Jobs.submit`); None, with an error, without a scheduler or where nothing can be
+        kept; ReadOnly on a read-only server."""
         return self._asking(self._jobs.submit, task, spec, key=key, **about, **as_owner())
 
     def cancel(self, key: str) -> bool:
@@ -107,8 +107,8 @@ class Guarded:
         check_change()
         try:
             return ask(*arguments, **more)
-        except ConnectionError as unreachable:
-            st.error(plain(unreachable))
+        except OSError as wrong:  # no scheduler answers, or the Store is full or cannot be written to
+            st.error(plain(wrong))
             return None
 
     def __getattr__(self, name: str) -> Any:

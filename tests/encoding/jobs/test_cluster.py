@@ -58,6 +58,18 @@ def ends_every_process_when_closed(jobs, spec):
         submit(jobs, work.count, spec)
 
 
+def test_a_number_of_workers_that_is_none_is_told_to_whoever_submits(tmp_path, spec, monkeypatch):
+    monkeypatch.setenv("ENCODING_WORKERS", "two")
+    jobs = Jobs(tmp_path)
+    for _ in range(2):
+        with pytest.raises(ConnectionError, match=r"cannot be started\. ENCODING_WORKERS must be a whole number of 1 or more, not 'two'"):
+            submit(jobs, work.count, spec)
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    with pytest.raises(ConnectionError, match=r"cannot be started\. They ended at once"):
+        submit(jobs, work.count, spec)
+    assert jobs.get(spec["key"]) is None
+
+
 @pytest.mark.parametrize("how", [signal.SIGKILL, None])
 def test_a_server_that_ends_in_any_way_leaves_no_process_and_no_file_and_never_imported_torch(tmp_path, spec, how):
     script = f"""

@@ -411,6 +411,15 @@ def test_what_fails_half_way_leaves_what_was_there(tmp_path, kind):
     assert [path.name for path in (tmp_path / "old").iterdir()] == ["a"]
 
 
+def test_a_store_without_room_for_its_name_is_full(store, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(atomic, "atomic_file", full)
+    with pytest.raises(StoreFull, match="No room left"):
+        store.identity()
+
+
 def test_keys_in_use_are_noted_whole_or_the_work_does_not_begin(store):
     with full_after(100), pytest.raises(OSError, match="File too large"), store.in_use([f"fit-{number}" for number in range(100)]):
         pass

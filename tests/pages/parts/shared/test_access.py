@@ -11,8 +11,10 @@ import pytest
 
 from encoding import FitSpec
 from encoding.jobs.tasks import study
+from encoding.storage.store import StoreFull
 from pages.parts.shared import access
 from pages.parts.shared.access import PathRefused, ReadOnly, Tries, check_weights, is_allowed, is_password, may_change, password_hash
+from pages.parts.shared.text import plain
 from tests import PROJECT
 from tests.conftest import TINY as TINY_QUARTER
 from tests.conftest import TinySource
@@ -129,20 +131,21 @@ def test_a_right_password_is_not_counted():
         access.forgive_try(mine, everybody)
 
 
+@pytest.mark.parametrize("wrong", [ConnectionError("No Dask scheduler answers."), StoreFull("No room left."), OSError("No share.")])
 @pytest.mark.parametrize("ask", ["submit", "retry"])
-def test_a_scheduler_that_does_not_answer_is_an_error_on_the_page(ask, monkeypatch):
+def test_a_job_that_cannot_be_started_is_an_error_on_the_page(ask, wrong, monkeypatch):
     class Unreachable(NoWorkers):
         def submit(self, task, spec, *, key, planned=None):
-            raise ConnectionError("No Dask scheduler answers at tcp://a:1")
+            raise wrong
 
         def retry(self, key):
-            raise ConnectionError("No Dask scheduler answers at tcp://a:1")
+            raise wrong
 
     errors = []
     monkeypatch.setattr(access.st, "error", errors.append)
     guarded = access.Guarded(Unreachable(None))
     assert (guarded.submit(study, TINY, key="a") if ask == "submit" else guarded.retry("a")) is None
-    assert len(errors) == 1 and "scheduler" in errors[0]
+    assert errors == [plain(wrong)]
 
 
 def test_finished_fits_are_shown_without_a_scheduler(tiny, store, open_page):
