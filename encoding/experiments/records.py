@@ -190,6 +190,8 @@ def _read(path: Path, store: Store) -> Record:
     cells = [CellState(**cell) for cell in status.pop("cells")]
     if not running:
         cells = [CellState("cancelled") if cell.state in ("waiting", "running") else cell for cell in cells]
+    if found["key"] != path.stem or len(cells) != len(found["labels"]):
+        raise ValueError(f"{path} is not the record of an experiment.")
     named = {name: str(found[name]) for name in ("key", "toml", "title", "started")}
     return Record(**named, labels=tuple(found["labels"]), running=running, status=Status(cells=tuple(cells), **status))
 

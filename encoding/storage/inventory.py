@@ -251,7 +251,8 @@ def check(request: str, store: Store, report: Report = silent, device: str = "au
 
 
 def last_check(store: Store) -> dict[str, Any] | None:
-    """``when`` the Store was checked last (UTC), how many results were ``checked``, and the keys ``damaged``; None if it never was.
+    """``when`` the Store was checked last (UTC), how many results were ``checked``, and the keys ``damaged``; None if it never was, or what
+    was noted of it is damaged.
 
     Raises
     ------
@@ -259,6 +260,7 @@ def last_check(store: Store) -> dict[str, Any] | None:
     """
     try:
         with open_regular(store.root / CHECKED_FILE) as file:
-            return json.loads(file.read())
-    except (FileNotFoundError, ValueError, RecursionError):
+            found = json.loads(file.read())
+        return {"when": str(found["when"]), "checked": int(found["checked"]), "damaged": list(map(str, found["damaged"]))}
+    except (FileNotFoundError, ValueError, LookupError, TypeError, RecursionError):
         return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import json
 import os
 import threading
 from dataclasses import replace
@@ -313,6 +314,14 @@ def test_a_record_is_found_by_the_beginning_of_its_key_and_holds_the_experiment(
         find_record("experiment-zz", store)
     (store.root / "experiments" / "experiment-broken.json").write_text("{")
     assert [each.key for each in records(store)] == [SMALL.key]
+
+
+@pytest.mark.parametrize("other", [{"labels": ["one"]}, {"key": "experiment-0"}])
+def test_a_record_that_is_something_else_is_left_out(lab, store, other):
+    run_experiment(SMALL, store, device="cpu")
+    path = store.root / "experiments" / f"{SMALL.key}.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | other))
+    assert records(store) == []
 
 
 def test_a_worker_names_what_it_sees_otherwise(lab, store):

@@ -32,7 +32,7 @@ from encoding.runs.exchange import import_
 from encoding.runs.table import Note, all_runs, read_note, write_note
 from encoding.storage.files import NoHome, NotRegular, in_home, is_passing, open_regular
 from encoding.storage.fingerprints import file_facts, file_fingerprint, is_remembered
-from encoding.storage.inventory import CHECKED_FILE, last_check
+from encoding.storage.inventory import CHECKED_FILE, check, last_check
 from encoding.storage.npy import NpyRows
 from encoding.storage.store import DamagedResult, Store
 
@@ -104,6 +104,13 @@ def test_what_is_no_regular_file_within_a_store_is_damage(store, make):
             assert Store(store.root).get("stage-1") is None
 
 
+@pytest.mark.parametrize("content", ["[]", "{}", '{"when": "", "checked": 1, "damaged": 4}', '{"when": 1, "checked": [], "damaged": 0}'])
+def test_a_note_of_the_last_check_that_is_something_else_is_none(store, content):
+    store.root.mkdir(exist_ok=True)
+    (store.root / CHECKED_FILE).write_text(content)
+    assert last_check(store) is None
+
+
 PASSING = (errno.EIO, errno.ESTALE, errno.ENOMEM, errno.EMFILE, errno.EACCES)
 
 
@@ -145,13 +152,14 @@ def test_a_passing_error_is_no_missing_row_and_no_lost_note(store, code, at_open
     spec = {"dataset": "demo", "subject": "subj01", "backbone": "gabor", "layers": ["energy"]}
     store.put(RUN, {"lh_r": np.ones((1, 2)), "lh_r2": np.ones((1, 2))}, {"spec": spec})
     write_note(RUN, store, Note("mine", ("a",)))
-    (store.root / CHECKED_FILE).write_text("{}")
+    check("", store)
+    checked = last_check(store)
     name = {"note": f"{RUN}.json", "provenance": "provenance.json", "scores": "lh_r.npy", "last check": CHECKED_FILE}[what]
     with failing(name, code, at_open=at_open), pytest.raises(OSError, match=name) as raised:
         last_check(store) if what == "last check" else all_runs(store)
     assert raised.value.errno == code
     row = all_runs(store).iloc[0]
-    assert (row["r_mean"], row["note"], row["damaged"]) == (1, "mine", False) and last_check(store) == {}
+    assert (row["r_mean"], row["note"], row["damaged"]) == (1, "mine", False) and last_check(store) == checked
 
 
 @pytest.mark.parametrize("code", PASSING, ids=errno.errorcode.get)
