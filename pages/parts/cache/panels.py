@@ -233,8 +233,12 @@ def _prune(entries: Sequence[StoreEntry]) -> None:
 
 
 def _remove(targets: Sequence[StoreEntry]) -> None:
-    """Callback: remove what was counted, and no more."""
-    done = prune(store(), targets)
+    """Callback: remove what was counted, and no more; an error where that may not be."""
+    try:
+        done = prune(store(), targets)
+    except OSError as wrong:
+        st.error(plain(wrong))
+        return
     kept = f" {len(done.in_use):,} kept, as a fit or a search that is going on uses it." if done.in_use else ""
     kept += f" {len(done.members):,} kept, as composed fits are made of them." if done.members else ""
     st.session_state["_pruned"] = f"Removed {len(done.removed):,} results: {file_size(done.n_bytes)} freed.{kept}"

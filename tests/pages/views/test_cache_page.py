@@ -237,6 +237,17 @@ def test_removing_on_the_page_asks_twice(make_room, store, fitted):
     assert "Removed" in at.success[0].value
 
 
+def test_what_may_not_be_removed_is_an_error_on_the_page(make_room, monkeypatch):
+    from pages.parts.cache import panels
+
+    monkeypatch.setattr(panels, "prune", lambda *_: (_ for _ in ()).throw(PermissionError(13, "Permission denied", "/a/fit-1")))
+    make_room.number_input(key="prune_days").set_value(0.0).run()
+    make_room.multiselect(key="prune_stages").select("weights").run()
+    make_room.checkbox(key="prune_sure").check().run()
+    make_room.button(key="prune").click().run()
+    assert not make_room.exception and "Permission denied" in make_room.error[0].value
+
+
 def test_a_check_finds_damage_removes_it_and_is_remembered(store, fitted):
     assert last_check(store) is None
     file = store.path(fitted.key) / "lh_r.npy"
