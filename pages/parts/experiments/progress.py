@@ -150,8 +150,11 @@ def _watch(experiment: Experiment, n_finished: int, shown: float) -> None:
     state = experiments().get(key)
     if state is None:
         state = _recorded_state(key)
-    if state is None or (state.finished and not is_running(key, store())):
+    if (state is None or state.finished) and not is_running(key, store()):
         st.rerun()
+    if state is None:  # the process that runs it is planning the fits, and has written nothing yet
+        st.progress(0.0, "planning")
+        return
     status = state.status
     if status is None:
         st.progress(0.0, plain(state.text))

@@ -15,6 +15,7 @@ from encoding import FitSpec, fit
 from encoding.evaluation.scores import SCORES
 from encoding.experiments import Experiment, run_experiment
 from encoding.experiments.recipes.recipe import load, recipes
+from encoding.experiments.records import recording
 from encoding.experiments.selection import select, with_validation
 from encoding.fits.open import open_fit
 from encoding.jobs.tasks import compose_fits
@@ -68,6 +69,16 @@ def test_run_fills_the_table_with_the_numbers_of_the_shell(page, store, tmp_path
     assert sorted(fits(page)["score"]) == pytest.approx(sorted(weighted / sizes))
     assert fits(page)["score"].is_monotonic_decreasing
     assert len(page.get("plotly_chart")) == 2 and "run_experiment" not in [button.key for button in page.button]
+
+
+def test_an_experiment_whose_fits_another_process_plans_is_waited_for(page, store):
+    page.query_params["readouts"] = ["ridge", "ridge alpha=10"]
+    page.query_params["title"] = GRID.title
+    with recording(GRID, store):
+        page.run(timeout=10)
+        assert not page.exception and [each.proto.text for each in page.get("progress")] == ["planning"]
+    page.run()
+    assert not page.exception and not page.get("progress") and not page.button(key="run_experiment").disabled
 
 
 def test_an_experiment_of_the_shell_opens_by_its_key(page, store):
