@@ -212,7 +212,7 @@ def pattern_correlation(predicted: Columns, measured: Columns, columns: Columns)
 
 
 OVERALL = (
-    "Mean and median are over every vertex of all hemispheres that has the score. *of regions* is the mean of the regions' means, to which "
+    "Mean and median are over every {unit} of all hemispheres that has the score. *of regions* is the mean of the regions' means, to which "
     "each region counts alike: of r / highest r it is the score of the mini track of Algonauts 2021."
 )
 

@@ -18,6 +18,7 @@ from encoding.cli.command import CSV, Answer, BadArguments, add_command, add_dev
 from encoding.cli.exchanging import KEY_HELP
 from encoding.cli.terminal import Progress, table
 from encoding.datasets._base import roi_names
+from encoding.datasets._unit import Unit
 from encoding.evaluation.permutation import METHODS, Permutations
 from encoding.fits.open import of_regions
 from encoding.fits.result import Result
@@ -261,17 +262,17 @@ def run_spectrum(arguments: argparse.Namespace, progress: Progress) -> Answer:
     exponents = {name: value if np.isfinite(value) else None for name, value in found.exponents().items()}
     variance = {"responses": found.responses.tolist()} | {name: values.tolist() for name, values in found.features.items()}
     document = {"key": result.key, "roi": found.roi, "n_stimuli": found.n_stimuli, "exponents": exponents, "variance": variance}
-    return written(arguments.out, found.table(), Answer(document, describe_spectrum(found)))
+    return written(arguments.out, found.table(), Answer(document, describe_spectrum(found, result.plan.subject.unit)))
 
 
-def describe_spectrum(found: Spectrum) -> str:
+def describe_spectrum(found: Spectrum, unit: Unit) -> str:
     """Format spectra at some ranks as a table, and their exponents."""
     rows = found.table()
     rows = rows[rows["rank"].isin(N_SHOWN)]
     text = cells(rows, ("d", *[".4f"] * (len(rows.columns) - 1)))
     exponents = [f"exponent   {name} {value:.2f}" for name, value in found.exponents().items() if np.isfinite(value)]
     why = [] if len(found.responses) else ["responses have no spectrum: no stimuli are repeated"]
-    about = f"share of variance by rank, {found.roi}, {found.n_stimuli:,} stimuli, {found.n_vertices:,} vertices"
+    about = f"share of variance by rank, {found.roi}, {found.n_stimuli:,} stimuli, {unit.count(found.n_vertices)}"
     return "\n".join([text, "", about, *why, *(exponents or ["exponent   not defined: too few stimuli"])])
 
 

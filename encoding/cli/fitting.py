@@ -186,7 +186,7 @@ def roi_table(result: Result, score: str = "r") -> str:
     scores, hemis = result.rois().set_index(["roi", "hemi"]), result.plan.hemis
     if score == "pooled_r" and len(result.plan.folds) == 1:
         score = "r"
-    columns = {"n_vertices": "vertices", SCORES[score].mean_column: f"mean {SCORES[score].short}"}
+    columns = {"n_vertices": result.plan.subject.unit.many, SCORES[score].mean_column: f"mean {SCORES[score].short}"}
     if score == "r":
         columns |= {"ceiling_r": "ceiling"} if "ceiling_r" in scores else {}
     else:

@@ -153,6 +153,6 @@ def _rois_text(subject: Subject, document: Mapping[str, Any], what: str) -> str:
     classes = {row["roi"]: row["class"] or "" for row in document["rois"]}
     rows += [[roi, classes[roi], *(count[roi, hemi] for hemi in subject.hemis)] for roi in classes]
     sides = [SIDES.get(hemi, hemi) for hemi in subject.hemis]
-    counted = table(["ROI", "class", *sides], rows, align="<<" + ">" * len(sides), groups=[("", 2), ("vertices", len(sides))])
+    counted = table(["ROI", "class", *sides], rows, align="<<" + ">" * len(sides), groups=[("", 2), (subject.unit.many, len(sides))])
     marked = "\nSimulated: no brain was measured." if subject.simulated else ""
     return f"{counted}\n\n{subject.dataset} {subject.name}, responses to {subject.counted(what)}.{marked}"

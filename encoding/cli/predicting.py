@@ -167,14 +167,15 @@ def _predictions(arguments: argparse.Namespace, results: Sequence[Result], store
         stimuli = stimuli_in(arguments.images, result.plan, store, subprogress(progress, 0.1, 0.15))
     folder = save_predictions(result, stimuli, arguments.out, report=subprogress(progress, 0.15, 1), device=arguments.device).resolve()
     about = account(result)
+    unit = result.plan.subject.unit
     n_vertices = {hemi: int(result.plan.subject.responses[hemi].shape[1]) for hemi in result.plan.hemis}
     wanted = ("key", "spec", "simulated", "units", "n_models", "n_train", "unfitted")
     document = {name: about[name] for name in wanted} | {"n_stimuli": len(stimuli), "n_vertices": n_vertices, "out": str(folder)}
     what = "rows" if arguments.table is not None else "clips" if result.plan.stimuli.n_frames > 1 else "images"
     columns = " and ".join(f"{n:,} in {hemi}" for hemi, n in n_vertices.items())
-    lines = [f"predicted  responses to {len(stimuli):,} {what}: vertices {columns}", f"units      {about['units']}"]
+    lines = [f"predicted  responses to {len(stimuli):,} {what}: {unit.many} {columns}", f"units      {about['units']}"]
     if missing := [f"{n:,} in {hemi}" for hemi, n in about["unfitted"].items() if n]:
-        lines.append(f"NaN        vertices that were not fitted: {' and '.join(missing)}")
+        lines.append(f"NaN        {unit.many} that were not fitted: {' and '.join(missing)}")
     return document, "\n".join([*lines, model_line(result), f"written    {folder}"])
 
 

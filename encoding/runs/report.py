@@ -61,7 +61,7 @@ def report(results: Sequence[ScoreTables], store: Store) -> str:
     charts = charts_of(names, results, compared)
     tables = [plots.table_of(figure) for _, _, figure in charts]
     numbers = [table_html(table) if len(table) <= MOST_ROWS else "" for table in tables]
-    specs = [result.plan.spec for result in results]
+    specs, unit = [result.plan.spec for result in results], results[0].plan.subject.unit
     overall = side_by_side({name: overall_scores(result) for name, result in zip(names, results, strict=True)})
     page = render(
         "runs/templates/report.html",
@@ -77,9 +77,10 @@ def report(results: Sequence[ScoreTables], store: Store) -> str:
         extremes=[(name, table) for name, result in zip(names, results, strict=True) if (table := extremes_table(result))],
         scores=[(name, table_html(score_table(result))) for name, result in zip(names, results, strict=True)],
         overall=table_html(overall if len(results) > 1 else overall.rename(columns=lambda column: column.removesuffix(f" {names[0]}"))),
-        about_overall=OVERALL.replace("*", ""),
+        about_overall=unit.fill(OVERALL).replace("*", ""),
         errors=[(name, table) for name, result in zip(names, results, strict=True) if (table := training_errors_table(result))],
         every_vertex=EVERY_VERTEX,
+        unit=unit,
         again=[(name, spec.to_command(full=True), spec.to_python(full=True)) for name, spec in zip(names, specs, strict=True)],
         plotly=script_source(get_plotlyjs()),
         viewer=script_source(viewer_module()),
@@ -188,7 +189,7 @@ def roi_ends(result: ScoreTables, score: str = "r") -> dict[tuple[str, str], tup
 
 def charts_of(names: Sequence[str], results: Sequence[ScoreTables], compared: Mapping[str, Comparison]) -> list[tuple[str, str, go.Figure]]:
     """Title, caption and figure of each chart."""
-    first = results[0]
+    first, unit = results[0], results[0].plan.subject.unit
     classes, source = labelled_classes(first.plan.subject), plots.caption(first.provenance, first.plan.spec, tested=first.counted("test"))
     if len(results) == 1:
         return fit_charts(first, classes, source)
@@ -196,37 +197,36 @@ def charts_of(names: Sequence[str], results: Sequence[ScoreTables], compared: Ma
     ends = {name: roi_ends(result) for name, result in zip(names, results, strict=True)}
     marked = [(row.roi, row.hemi) for row in compared["B"].table.itertuples() if row.differs] if len(results) == 2 else ()
     stars = " ★: the two differ." if len(marked) else ""
-    caption = f"Mean r over the vertices of every region, whiskers: 95 % intervals over test stimuli.{stars}"
-    charts = [("Scores", caption, plots.paired_bars(tables, intervals=ends, marked=marked, classes=classes))]
+    caption = f"Mean r over the {unit.many} of every region, whiskers: 95 % intervals over test stimuli.{stars}"
+    charts = [("Scores", caption, plots.paired_bars(tables, intervals=ends, marked=marked, classes=classes, unit=unit))]
     for name, found in compared.items():
         pair = ("A", name)
         if len(found.table):
-            figure = plots.roi_differences(found.table, names=pair)
+            figure = plots.roi_differences(found.table, names=pair, unit=unit)
             charts.append((f"{name} minus A", how_it_was_tested(found, name), figure))
         if found.same_vertices:
             scores = [{hemi: result.score(hemi) for hemi in result.plan.hemis} for result in (found.first, found.second)]
-            figure = plots.vertex_scatter(*scores, names=pair).update_layout(width=SQUARE)
-            charts.append((f"Every vertex, A and {name}", f"Above the diagonal: better predicted by {name}.", figure))
+            figure = plots.vertex_scatter(*scores, names=pair, unit=unit).update_layout(width=SQUARE)
+            charts.append((f"Every {unit}, A and {name}", f"Above the diagonal: better predicted by {name}.", figure))
     return charts
 
 
 def fit_charts(result: ScoreTables, classes: Mapping[str, Sequence[str]], source: str) -> list[tuple[str, str, go.Figure]]:
     """Title, caption and figure of each chart of one fit: bars, spread over vertices, and what else is stored of it."""
-    table, bounds, hemis = result.rois(), intervals_of(result), result.plan.hemis
+    table, bounds, hemis, unit = result.rois(), intervals_of(result), result.plan.hemis, result.plan.subject.unit
     intervals = None if bounds is None else {hemi: (bounds[f"{hemi}_low"], bounds[f"{hemi}_high"]) for hemi in hemis}
     whiskers = f" {interval_text(result, available=intervals is not None)}"
-    charts = [
-        ("Scores", f"Mean r over the vertices of every region.{whiskers}", plots.roi_bars(table, intervals=intervals, classes=classes))
-    ]
+    bars = plots.roi_bars(table, intervals=intervals, classes=classes, unit=unit)
+    charts = [("Scores", f"Mean r over the {unit.many} of every region.{whiskers}", bars)]
     ceiling = None if result.ceiling(hemis[0]) is None else {hemi: np.sqrt(result.ceiling(hemi)) for hemi in hemis}
-    spread = plots.score_histogram({hemi: result.score(hemi) for hemi in hemis}, ceiling=ceiling)
-    charts.append(("Every vertex", f"A mean hides a lot: r of every vertex. {source}", spread))
+    spread = plots.score_histogram({hemi: result.score(hemi) for hemi in hemis}, ceiling=ceiling, unit=unit)
+    charts.append((f"Every {unit}", f"A mean hides a lot: r of every {unit}. {source}", spread))
     if isinstance(result, Result) and result.is_complete():
         columns = {hemi: np.flatnonzero(np.isfinite(result.score(hemi))) for hemi in hemis}
         if any(map(len, columns.values())):
             density = residual_density(result, columns)
             word = result.row_word("test")
-            what = f"{density.n_pairs:,} pairs of a test {word.removesuffix('s')} and a {result.plan.subject.unit}"
+            what = f"{density.n_pairs:,} pairs of a test {word.removesuffix('s')} and a {unit}"
             text = f"{what}: mean residual {density.mean:+.3f}, standard deviation {density.sd:.3f}."
             charts.append(("Residuals", text, plots.residual_density(density, what=what.split(" ", 1)[1])))
         charts += _epoch_charts(result)
@@ -236,7 +236,7 @@ def fit_charts(result: ScoreTables, classes: Mapping[str, Sequence[str]], source
             line: np.nanmean(np.concatenate([curve[f"{hemi}_{line}"] for hemi in hemis], axis=1), axis=1) for line in ("train", "test")
         }
         figure = plots.learning_curve(
-            curve["sizes"], train=lines["train"], test=lines["test"], label="Mean r over every vertex", counted=result.row_word("training")
+            curve["sizes"], train=lines["train"], test=lines["test"], label=f"Mean r over every {unit}", counted=result.row_word("training")
         )
         charts.append(("Learning curve", "Would more training images help? Where the test line still climbs, yes.", figure))
     return charts
@@ -260,7 +260,7 @@ def _brains(names: Sequence[str], results: Sequence[ScoreTables], compared: Mapp
     for name, result in zip(names, results, strict=True):
         brain = score_brain(result, highest=highest)
         if brain is not None:
-            made.append((f"{name}: r" if len(results) > 1 else "r of every vertex", brain))
+            made.append((f"{name}: r" if len(results) > 1 else f"r of every {result.plan.subject.unit}", brain))
     for name, comparison in compared.items():
         brain = difference_brain(comparison, name) if comparison.same_vertices else None
         if brain is not None:

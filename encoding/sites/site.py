@@ -215,7 +215,7 @@ def _write_fit(site: _Writer, result: ScoreTables, label: str, store: Store | No
         has_test=result.plan.has_test,
         every_vertex=EVERY_VERTEX,
         overall=table_html(overall_scores(result)),
-        about_overall=OVERALL.replace("*", ""),
+        about_overall=result.plan.subject.unit.fill(OVERALL).replace("*", ""),
         table=table_html(table),
         extremes=extremes_table(result),
         errors=training_errors_table(result),

@@ -154,7 +154,7 @@ def every_score_panel(results: Mapping[str, Result]) -> None:
         if panel.open:
             tables = {letter: _overall(display_key(result), result) for letter, result in results.items()}
             st.dataframe(side_by_side(tables), hide_index=True, key="every_score", alt="every score of every fit")
-            st.caption(OVERALL)
+            st.caption(unit_of(results).fill(OVERALL))
 
 
 @st.cache_data(max_entries=64, show_spinner=False)

@@ -132,6 +132,17 @@ def test_a_report_without_places_has_no_brain_and_says_so(tiny, store):
     assert "no brain map" in " ".join(page.text) and "meshes" not in page.ids
 
 
+def test_reports_of_voxels_say_voxels(store, tiny):
+    brain = {name: {"brain": getattr(tiny.subject, name)["lh"]} for name in ("responses", "rois", "fingerprints")}
+    tiny.change(**brain, vertices=None, ceiling=None)
+    pair = [fit(spec, store, device="cpu") for spec in (TINY, COLOUR)]
+    learning_curve(TINY, store, device="cpu")
+    for results in (pair[:1], pair):
+        text = " ".join(Reader(page := report(results, store)).text)
+        figures = re.search(r"const figures = (\[.*?\]);\n", page, re.DOTALL)[1]
+        assert "voxels" in text and "voxels" in figures and not re.search(r"\b[vV]ert(ex|ices)\b", text + figures)
+
+
 def test_a_report_is_of_one_to_six(two, store):
     for results in ([], [two[0]] * 7):
         with pytest.raises(ValueError, match="of 1 to 6 fits"):
