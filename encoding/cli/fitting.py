@@ -18,8 +18,8 @@ from encoding.cli.command import Answer, BadArguments, add_command, check_out_fo
 from encoding.cli.listing import SIDES
 from encoding.cli.spec_options import add_spec_arguments, spec_from
 from encoding.cli.terminal import Progress, table
-from encoding.evaluation.scores import SCORES
-from encoding.fits.plan import plan
+from encoding.evaluation.scores import SCORES, Score
+from encoding.fits.plan import Plan, plan
 from encoding.fits.resources import preflight
 from encoding.fits.result import Result
 from encoding.fits.spec import FitSpec
@@ -71,6 +71,7 @@ def run_fit(arguments: argparse.Namespace, progress: Progress) -> Answer:
     store, started = Store(), time.perf_counter()
     spec = checked_spec(arguments, store, subprogress(progress, 0, 0.2))
     fit_plan = plan(spec, store)
+    check_score(arguments.score, SCORES[arguments.score], fit_plan)
     if arguments.dry_run or fit_plan.key not in store:
         needed = preflight(fit_plan, store, choose_device(arguments.device))
         if arguments.dry_run:
@@ -79,8 +80,6 @@ def run_fit(arguments: argparse.Namespace, progress: Progress) -> Answer:
         progress.say(f"This takes {needed}.")
     result = fit_anywhere(spec, store, progress, arguments.device)
     result = replace(result, seconds=time.perf_counter() - started)
-    if SCORES[arguments.score].needs_ceiling and result.plan.subject.ceiling is None:
-        raise BadArguments(f"--score {arguments.score} needs a noise ceiling, and none is known for these responses.")
     if arguments.score != "r":
         roi_intervals(result, progress)
     document, text = result.summary(), describe(result, arguments.score)
@@ -105,6 +104,14 @@ def checked_spec(arguments: argparse.Namespace, store: Store, report: Report) ->
         if arguments.device == "cuda":  # a wish that can fail; asking costs the import of torch
             choose_device(arguments.device)
     return spec
+
+
+def check_score(name: str, score: Score, fit_plan: Plan) -> None:
+    """Raise BadArguments for a score of ``--score`` that fits of these responses do not have."""
+    if score.needs_ceiling and fit_plan.subject.ceiling is None:
+        raise BadArguments(f"--score {name} needs a noise ceiling, and none is known for these responses.")
+    if score.images_only and fit_plan.of_clips:
+        raise BadArguments(f"--score {name} is one of images, and these stimuli are clips.")
 
 
 def describe(result: Result, score: str = "r") -> str:

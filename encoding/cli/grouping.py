@@ -27,6 +27,8 @@ from encoding.storage.store import Store
 if TYPE_CHECKING:
     import pandas as pd
 
+THRESHOLD = 0.1  # of the score, which subjects that a map counts pass
+
 GROUP_MORE = """
 One fit of each subject, of any data set. The table has the mean over subjects of every ROI, its spread and the 95 % interval of the mean
 by Student's t, which speaks of other subjects. --maps writes, for every vertex of fsaverage, the mean, the number of subjects that have
@@ -51,10 +53,11 @@ def add_commands(commands: Any) -> None:
     parser.add_argument("--across", action="store_true", help="test each subject's model on every other subject")
     parser.add_argument("--rsa", action="store_true", help="RSA on the stimuli that all subjects saw, and its noise ceiling over subjects")
     parser.add_argument("--maps", type=Path, metavar="FOLDER", help="write <hemi>_mean.npy, _n_subjects.npy and _n_above.npy there")
-    parser.add_argument(
-        "--threshold", type=float, default=0.1, metavar="SCORE", help="of the score, which counted subjects pass (default: %(default)s)"
-    )
-    parser.add_argument("--significant", action="store_true", help="count subjects by their permutation tests (`significance`) instead")
+    least = parser.add_mutually_exclusive_group()
+    about = f"of --maps: what the score of counted subjects passes (default: {THRESHOLD})"
+    least.add_argument("--threshold", type=float, metavar="SCORE", help=about)
+    about = "of --maps: count subjects by their permutation tests (`significance`) instead"
+    least.add_argument("--significant", action="store_true", help=about)
     add_device(parser)
     parser.add_argument("--out", type=Path, metavar="FILE.csv", help="write the table of ROIs there")
 
@@ -62,6 +65,8 @@ def add_commands(commands: Any) -> None:
 def run_group(arguments: argparse.Namespace, progress: Progress) -> Answer:
     """Show the fits of several subjects together."""
     check_out_file(arguments.out, CSV)
+    if arguments.maps is None and (arguments.significant or arguments.threshold is not None):
+        raise BadArguments("--threshold and --significant say which subjects --maps counts. Name its folder, or leave them out.")
     keys, store = list(dict.fromkeys(arguments.key)), Store()
     results = [open_run(key, store, subprogress(progress, 0, 0.2)) for key in keys]
     known, statistic = SCORES[arguments.score], "median" if arguments.median else "mean"
@@ -72,7 +77,8 @@ def run_group(arguments: argparse.Namespace, progress: Progress) -> Answer:
     document: dict[str, Any] = {"keys": [each.key for each in results], "score": arguments.score, "rois": to_records(rows)}
     text = [describe_group(rows, known.short, statistic)]
     if arguments.maps is not None:
-        maps = group_maps(results, arguments.score, threshold=None if arguments.significant else arguments.threshold)
+        threshold = THRESHOLD if arguments.threshold is None else arguments.threshold
+        maps = group_maps(results, arguments.score, threshold=None if arguments.significant else threshold)
         folder = arguments.maps.expanduser().resolve()
         with atomic_files_into(folder) as scratch:
             for hemi, each in maps.items():

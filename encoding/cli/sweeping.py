@@ -26,6 +26,7 @@ from encoding.cli.command import (
     checking_arguments,
 )
 from encoding.cli.experimenting import LiveTable
+from encoding.cli.fitting import check_score
 from encoding.cli.spec_options import add_spec_arguments, spec_from
 from encoding.cli.terminal import Progress, table
 from encoding.evaluation.scores import SCORES
@@ -110,10 +111,7 @@ def run_sweep(arguments: argparse.Namespace, progress: Progress) -> Answer:
     with checking_arguments():
         for backbone in sweep.backbones:
             planned = plan(sweep.spec_of(sweep.of(backbone)[0]), store, subprogress(progress, 0, 0.2))
-        if score_of_column(arguments.score).needs_ceiling and planned.subject.ceiling is None:
-            raise BadArguments(f"--score {arguments.score} needs a noise ceiling, and none is known for these responses.")
-        if score_of_column(arguments.score).images_only and planned.of_clips:
-            raise BadArguments(f"--score {arguments.score} is one of images, and these stimuli are clips.")
+        check_score(arguments.score, score_of_column(arguments.score), planned)
         if arguments.device == "cuda":
             choose_device(arguments.device)
     with carrying_out(store, arguments.workers) as executor, LiveTable(progress) as live:

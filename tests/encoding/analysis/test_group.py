@@ -217,3 +217,5 @@ def test_the_shell_prints_a_group_and_writes_maps(world, shell, monkeypatch, tmp
     code, text, _ = shell("group", *keys, "--json")
     assert code == 0 and json.loads(text)["rois"][0]["n_subjects"] == 3
     assert shell("group", keys[0])[0] == 2 and shell("group", *keys, "--score", "normalised_r2")[0] == 2
+    for counted in (["--threshold", "0.3"], ["--significant"], ["--threshold", "0.3", "--significant", "--maps", tmp_path / "more"]):
+        assert shell("group", *keys, *counted)[0] == 2 and not (tmp_path / "more").exists()

@@ -17,6 +17,7 @@ from encoding.cli.command import whole_number
 from encoding.cli.spec_options import option, spec_from
 from tests.conftest import TINY
 from tests.encoding.cli.words import TINY_FIT
+from tests.encoding.prediction.conftest import clip_data, clips  # noqa: F401 - fixtures
 
 
 @pytest.mark.parametrize(
@@ -57,8 +58,28 @@ def test_fit_shows_another_score_with_its_interval(tiny, shell, tmp_path, monkey
     assert code == 0 and "mean r, pooled" in out and "95 % from" in out and "One r over the predictions of all 3 folds together" in out
     code, out, _ = shell(*words[:-1], "holdout:0.75:5", "--score", "pooled_r")
     assert code == 0 and "one fold, of which pooled r is r" in out
-    code, _, wrong = shell(*words, "--score", "normalised_r2")
-    assert code and "needs a noise ceiling" in wrong
+
+
+def test_a_score_that_responses_do_not_have_is_refused_before_any_work(tiny, clip_data, shell, tmp_path, monkeypatch):  # noqa: F811
+    monkeypatch.setenv("ENCODING_CACHE_DIR", str(tmp_path / "cache"))
+    code, _, wrong = shell(*TINY_FIT, "--score", "normalised_r2")
+    assert code == 2 and "needs a noise ceiling" in wrong
+    words = [
+        "fit",
+        "--dataset",
+        "algonauts2021",
+        "--subject",
+        "sub01",
+        "--backbone",
+        "tinynet",
+        "--layer",
+        "pixels",
+        "--split",
+        "kfold:3:0",
+    ]
+    code, _, wrong = shell(*words, "--score", "algonauts2023")
+    assert code == 2 and "is one of images" in wrong
+    assert not list((tmp_path / "cache").glob("fit/*"))
 
 
 KEYS = {"key", "spec", "cached", "seconds", "device", "n_train", "n_test", "rois"}
