@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 from encoding.backbones import BACKBONES
@@ -252,6 +253,12 @@ def spec_from(arguments: argparse.Namespace) -> FitSpec:
         rois=tuple(dict.fromkeys(arguments.roi)),
         extra_subjects=tuple(dict.fromkeys(arguments.extra_subjects)),
     )
+
+
+def check_weights(weights: str, backbones: Sequence[str]) -> None:
+    """Raise BadArguments for ``--weights`` of backbones none of which has any: random ones are no control of filters or a table."""
+    if weights != FitSpec.weights and not any(BACKBONES[name].needs_weights for name in backbones):
+        raise BadArguments(f"{' and '.join(backbones)}: nothing there is learned, so there are no weights. Leave --weights {weights} out.")
 
 
 def _input(arguments: argparse.Namespace) -> str:

@@ -27,7 +27,7 @@ from encoding.cli.command import (
 )
 from encoding.cli.experimenting import LiveTable
 from encoding.cli.fitting import check_score
-from encoding.cli.spec_options import add_spec_arguments, spec_from
+from encoding.cli.spec_options import add_spec_arguments, check_weights, spec_from
 from encoding.cli.terminal import Progress, table
 from encoding.evaluation.scores import SCORES
 from encoding.experiments import sweep as sweeps
@@ -108,6 +108,7 @@ def run_sweep(arguments: argparse.Namespace, progress: Progress) -> Answer:
     check_out_file(arguments.out, CSV)
     store, sweep = Store(), sweep_from(arguments)
     check_workers(arguments.workers)
+    check_weights(arguments.weights, sweep.backbones)
     with checking_arguments():
         for backbone in sweep.backbones:
             planned = plan(sweep.spec_of(sweep.of(backbone)[0]), store, subprogress(progress, 0, 0.2))

@@ -350,7 +350,7 @@ class FitSpec:
         words += ["--reduction", spec.reduction] if spec.reduction != FitSpec.reduction else []
         words += ["--degree", str(spec.degree)] if spec.degree != FitSpec.degree else []
         words += [word for delays in read_delays(spec.delays) for word in ("--delays", *map(str, delays))]
-        words += ["--weights", spec.weights] if spec.has_weights or spec.weights != FitSpec.weights else []
+        words += ["--weights", spec.weights] if spec.has_weights else []
         words += ["--components", str(spec.n_components), "--readout", spec.readout]
         words += [word for name, value in spec.options for word in ("--set", f"{name}={_option_text(value)}")]
         words += ["--split", spec.split, *(["--average-repeats"] if spec.average_repeats else [])]

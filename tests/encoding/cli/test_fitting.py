@@ -60,6 +60,14 @@ def test_fit_shows_another_score_with_its_interval(tiny, shell, tmp_path, monkey
     assert code == 0 and "one fold, of which pooled r is r" in out
 
 
+@pytest.mark.parametrize("words", ["fit", "search --readout mlp", "sweep --all-layers --backbone pixels gabor"])
+def test_weights_are_refused_where_nothing_is_learned(shell, tmp_path, monkeypatch, words):
+    monkeypatch.setenv("ENCODING_CACHE_DIR", str(tmp_path / "cache"))
+    code, _, wrong = shell(*words.split(), "--weights", "random:0")
+    assert code == 2 and "nothing there is learned, so there are no weights. Leave --weights random:0 out." in wrong
+    assert "--weights" not in FitSpec(weights="random:0").to_command(full=True)
+
+
 def test_a_score_that_responses_do_not_have_is_refused_before_any_work(tiny, clip_data, shell, tmp_path, monkeypatch):  # noqa: F811
     monkeypatch.setenv("ENCODING_CACHE_DIR", str(tmp_path / "cache"))
     code, _, wrong = shell(*TINY_FIT, "--score", "normalised_r2")
@@ -93,7 +101,7 @@ SPECS = [
     FitSpec(),
     FitSpec(backbone="torchvision/alexnet", layers=("features.1", "features.4"), weights="random:0", hemi="lh"),
     FitSpec(rois=("V1v", "V1d"), hemi="rh", n_components=0, split="kfold:5:0"),
-    FitSpec(rois=("FFA-1",), readout="ols", weights="/a folder/with 'quotes'.pt"),
+    FitSpec(backbone="timm/sam", layers=("neck",), rois=("FFA-1",), readout="ols", weights="/a folder/with 'quotes'.pt"),
     FitSpec(options={"alpha": 10}),
     FitSpec(options={"alpha": 10.5, "n_folds": 3}, subject="subj02"),
     FitSpec(options={"alphas": (1.0, 10.0), "flag": True, "nothing": None}),
