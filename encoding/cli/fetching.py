@@ -52,6 +52,8 @@ def run_fetch(arguments: argparse.Namespace, progress: Progress) -> Answer:
             raise BadArguments(f"Terms have to be confirmed: add --yes where you agree. {entry.terms}")
         progress.say("Do you agree to these terms? Type yes:")
         confirmed = sys.stdin.readline().strip().lower() in ("y", "yes")
+    if arguments.stimuli is not None and not entry.stimuli:
+        raise BadArguments(f"{entry.name} asks for no folder of stimuli. Leave --stimuli out.")
     stimuli = arguments.stimuli and arguments.stimuli.expanduser()
     check_allowed(entry, confirmed=confirmed, stimuli=stimuli)
     done = fetch_dataset(

@@ -126,7 +126,7 @@ def describe(result: Result, score: str = "r") -> str:
         "",
         "scores    none: every stimulus was used for training, so none is left to test on"
         if not result.plan.has_test
-        else f"scores    r is the correlation of predicted and measured responses to test images{ceiling}"
+        else f"scores    r is the correlation of predicted and measured responses to test {result.row_word('test')}{ceiling}"
         if score == "r"
         else f"scores    {subject.unit.fill(SCORES[score].definition)} {interval_text(result, score)}",
         f"subject   {spec.dataset} {spec.subject}" + (" (simulated: no brain was measured)" if subject.simulated else ""),
@@ -181,7 +181,8 @@ def _training_lines(result: Result) -> list[str]:
     if len(errors) and not result.plan.spec.target_groups.startswith("roi"):
         errors = errors.groupby("hemi", sort=False).head(1)
     for row in errors.to_dict("records"):
-        words = f"mean squared error {row['train_mse']:.4f} while learning, {row['validation_mse']:.4f} on validation images"
+        on = f"validation {result.row_word('training')}"
+        words = f"mean squared error {row['train_mse']:.4f} while learning, {row['validation_mse']:.4f} on {on}"
         lines.append(f"training  {row['hemi']}, {row['roi']}: {words}, at epoch {row['best_epoch']:g}, in the responses' own unit")
     return lines
 

@@ -188,23 +188,24 @@ def describe_sweep(result: SweepResult, score: str = "r") -> str:
         ]
         for number, (roi, row) in enumerate(best.iterrows())
     ]
-    spec, subject = result.sweep.spec, next(iter(result.results.values())).plan.subject
-    where = f" of {part_label(hemi, next(iter(result.results.values())).plan.hemis)}" if hemi == BOTH else ""
+    first = next(iter(result.results.values()))
+    spec, subject = result.sweep.spec, first.plan.subject
+    where = f" of {part_label(hemi, first.plan.hemis)}" if hemi == BOTH else ""
     known, statistic = score_of_column(shown), next((name for name in ("median", "best") if shown.endswith(f"_{name}")), "mean")
     lower = ", lower is better" if known.lower_is_better else ""
     text = [
         table(["ROI", *labels, "best", "of draws"], lines, align="<" + ">" * len(labels) + "<>"),
         "",
-        f"scores    mean r over {subject.unit.many}{where}, of predicted and measured responses to test images"
+        f"scores    mean r over {subject.unit.many}{where}, of predicted and measured responses to test {first.row_word('test')}"
         if shown == "r"
         else f"scores    {statistic} over {subject.unit.many}{where}{lower}. {subject.unit.fill(known.definition)}",
-        "of draws  share of 500 draws of test images in which that layer is best"
+        "of draws  share of 500 draws of test stimuli in which that layer is best"
         + ("" if shown in SCORES else "; there are draws of means only"),
         *(["folds     one fold, of which pooled r is r"] if shown != score else []),
         f"subject   {spec.dataset} {spec.subject}" + (" (simulated: no brain was measured)" if subject.simulated else ""),
         f"model     {spec.components_label}, {spec.readout}, {spec.split}",
     ]
-    if note := interval_note(next(iter(result.results.values()))):
+    if note := interval_note(first):
         text.append(f"note      {note}")
     text += [f"order     {_hierarchy_text(each)} {backbone}" for backbone, each in hierarchies(result).items()]
     return "\n".join(text)

@@ -28,7 +28,7 @@ def unknown(kind: str, name: object, known: Iterable[str], *, show: int = 12) ->
     close = [each for each in difflib.get_close_matches(text, known, n=5, cutoff=LEAST_LIKENESS) if _is_near(text, each)]
     hint = f" Did you mean {close[0]!r}?" if close else ""
     rest = f" and {len(known) - show} more" if len(known) > show else ""
-    return f"Unknown {kind} {name!r}.{hint} Known: {', '.join(known[:show])}{rest}."
+    return f"Unknown {kind} {name!r}.{hint} Known: {', '.join(known[:show]) or 'none'}{rest}."
 
 
 def _is_near(name: str, other: str) -> bool:

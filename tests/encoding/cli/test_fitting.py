@@ -216,3 +216,12 @@ def test_the_default_backbone_needs_no_layer_and_no_download(tiny, ask):
     document = ask("fit", "--dataset", "tiny", "--components", "10")
     assert document["spec"]["backbone"] == "gabor" and document["spec"]["layers"] == ["energy"]
     assert document["n_train"] == 108 and np.isfinite(document["rois"][0]["r_mean"])
+
+
+def test_samples_of_runs_are_not_called_images(tiny, shell, tmp_path, monkeypatch):
+    monkeypatch.setenv("ENCODING_CACHE_DIR", str(tmp_path / "cache"))
+    runs = np.arange(120) // 15
+    tiny.change(groups=runs, stimulus_ids=np.arange(120), runs=runs)
+    for words in (TINY_FIT, ["sweep", *TINY_FIT[1:]]):
+        code, out, wrong = shell(*words)
+        assert code == 0 and "responses to test samples" in out and "test images" not in out, wrong

@@ -120,3 +120,10 @@ def test_the_command_shows_terms_first_and_ends_with_what_to_do(kay, shell, stor
     listed = json.loads(shell("fetch", "list", "--json")[1])["datasets"]
     assert next(one for one in listed if one["name"] == "kay2008")["here"] == ["S1"]
     assert "algonauts2023  no    a form" in shell("fetch", "list")[1]
+
+
+def test_options_that_a_data_set_has_no_use_for_are_refused(shell, tmp_path):
+    code, _, wrong = shell("fetch", "kay2008", "--yes", "--stimuli", tmp_path)
+    assert code == 2 and "kay2008 asks for no folder of stimuli" in wrong
+    code, _, wrong = shell("fetch", "kay2008", "--yes", "--part", "one")
+    assert code == 2 and "Known: none." in wrong
