@@ -8,18 +8,13 @@ import pandas as pd
 import streamlit as st
 
 from encoding import Result
-from encoding.analysis.comparison import what_differs
-from encoding.runs.labels import model_label, readout_label, split_label, subject_label
 from encoding.runs.table import short_name, tested
 from encoding.runtime.registry import unknown
 from pages.parts.shared.baseline import pinned_key
+from pages.parts.shared.fit_names import fit_names
 from pages.parts.shared.runs_table import MOST_COMPARED
 from pages.parts.shared.server_state import opened_run
 from pages.parts.shared.text import plain
-
-MOST_NAMED = 2  # settings in the name of a fit
-OWN_SETTINGS = ("readout", "split", "n_components", "pool", "subject", "input", "degree", "target_groups", "reduction")
-WORDS = {"readout": readout_label, "subject": subject_label, "split": split_label}  # settings whose values speak for themselves
 
 
 def choose_runs(table: pd.DataFrame) -> tuple[str, ...]:
@@ -119,19 +114,5 @@ def open_all(keys: Sequence[str]) -> dict[str, Result]:
 
 
 def names_of(results: Mapping[str, Result]) -> dict[str, str]:
-    """Letter of each fit to its name in charts: the letter, network and layers, and where these are the same what else differs."""
-    models = {letter: model_label(result.plan.spec) for letter, result in results.items()}
-    if len(set(models.values())) == len(models):
-        return {letter: f"{letter} · {model}" for letter, model in models.items()}
-    table = what_differs(list(results.values())).set_index("setting")
-    own = [name for name in table.index if name in OWN_SETTINGS or ":" in name][:MOST_NAMED]
-    further = [[WORDS.get(name, str)(str(table.loc[name].iloc[place])) for name in own] for place in range(len(models))]
-    labels = [name.rpartition(": ")[2].replace("n_components", "components") for name in own]
-    named = [
-        ", ".join(value if name in WORDS else f"{label} {value}" for name, label, value in zip(own, labels, values, strict=True) if value)
-        for values in further
-    ]
-    return {
-        letter: ", ".join([f"{letter} · {model}", *filter(None, [more])])
-        for (letter, model), more in zip(models.items(), named, strict=True)
-    }
+    """Letter of each fit to its name in charts: the letter and :func:`fit_names`."""
+    return {letter: f"{letter} · {name}" for letter, name in fit_names(results).items()}

@@ -28,6 +28,7 @@ from pages.parts.shared.baseline import baseline_chip, baseline_of
 from pages.parts.shared.brain_component import brain_view
 from pages.parts.shared.brain_controls import START_VIEW, colour_controls, outline_control, say_no_place, say_sampled, surface_control
 from pages.parts.shared.chart import chart, origin
+from pages.parts.shared.fit_names import fit_names
 from pages.parts.shared.glossary import explained, in_words
 from pages.parts.shared.links import EXPLORE, view
 from pages.parts.shared.roi_choice import class_choice
@@ -178,7 +179,7 @@ def _before(result: Result, before: Result | None, score: str) -> tuple[pd.DataF
         if baseline is not None:
             baseline_chip(baseline)
         elif not st.toggle(
-            f"Grey: {plain(plots.model_name(other.plan.spec))}",
+            f"Grey: {plain(fit_names({'before': before, 'shown': result})['before'])}",
             True,
             key="show_before",
             persist_state="session",

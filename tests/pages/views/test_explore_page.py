@@ -115,6 +115,16 @@ def test_the_last_result_stays_below_a_strip_until_the_new_fit_is_there(page, st
     assert "Previous fit" not in page.get("plotly_chart")[0].proto.spec
 
 
+def test_the_fit_before_is_named_by_what_differs(page, store):
+    for spec in (TINY, replace(TINY, n_components=2), replace(TINY, n_components=2, layers=("colour",))):
+        study(spec, store)
+    page.run()
+    page.number_input(key="components").set_value(2).run()
+    assert not page.exception and page.toggle(key="show_before").label == r"Grey: tinynet pixels\, components 0"
+    page.selectbox(key="layer").set_value("colour").run()
+    assert not page.exception and page.toggle(key="show_before").label == "Grey: tinynet pixels"
+
+
 @pytest.mark.parametrize(
     ("name", "value", "label"),
     [("readout", "knn", "k nearest neighbours · similarity"), ("split", "kfold:5:0", "5-fold (seed 0)"), ("score", "rmse", "RMSE")],
