@@ -9,6 +9,7 @@ from encoding.fits.score_tables import ScoreTables
 from encoding.plots.look import hemi_name
 from encoding.plots.score_axis import score_column
 from encoding.runs.labels import fit_label
+from pages.parts.shared.link_notes import note
 from pages.parts.shared.linked import adopt_link, write_link
 from pages.parts.shared.server_state import opened_run, roi_table
 from pages.parts.shared.text import plain
@@ -32,7 +33,9 @@ def baseline_of(result: ScoreTables, *, other: bool = True) -> ScoreTables | Non
     baseline = opened_run(key)
     if isinstance(baseline, str):
         _pin("")
-        st.warning(f"The pinned baseline is not here. {plain(baseline)}")
+        why = f"The pinned baseline is not here. {plain(baseline)}"
+        if not note(KEY, why, ""):
+            st.warning(why)
         return None
     theirs, ours = baseline.plan.spec, result.plan.spec
     return baseline if (theirs.dataset, theirs.subject) == (ours.dataset, ours.subject) else None

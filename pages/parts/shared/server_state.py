@@ -5,8 +5,10 @@ from __future__ import annotations
 import gc
 import threading
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -207,10 +209,10 @@ def forget_opened_runs() -> None:
 def opened_run(key: str) -> Result | str:
     """Open a finished fit, or return the error."""
     try:
-        if stage_of(key) == "fit":
-            made_from = store().provenance(key)["made_from"]
-            while "composition" in made_from:  # what its first member needs, its own opening needs
-                made_from = store().provenance(made_from["composition"]["members"][0])["made_from"]
+        made_from = _made_from(key) if stage_of(key) == "fit" else {}
+        while "composition" in made_from:  # what its first member needs, its own opening needs
+            made_from = _made_from(made_from["composition"]["members"][0])
+        if "spec" in made_from:
             spec = FitSpec.from_dict(dict(made_from["spec"]))
             fit_plan = planned(spec)
             if fit_plan is None:  # opening it here would take long
@@ -221,6 +223,10 @@ def opened_run(key: str) -> Result | str:
         return _opened_run(key, "")
     except (LookupError, ValueError, OSError, TypeError) as wrong:
         return str(wrong)
+
+
+def _made_from(key: str) -> Mapping[str, Any]:
+    return (store().provenance(key) or {}).get("made_from", {})
 
 
 def subject_key(subject: Subject) -> str:

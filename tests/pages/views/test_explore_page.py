@@ -115,6 +115,16 @@ def test_the_last_result_stays_below_a_strip_until_the_new_fit_is_there(page, st
     assert "Previous fit" not in page.get("plotly_chart")[0].proto.spec
 
 
+def test_a_pinned_baseline_that_is_not_here_is_named_once(page, store):
+    study(TINY, store)
+    page.query_params["pin"] = "fit-nope"
+    page.run()
+    [warning] = page.warning
+    assert not page.exception and "The pinned baseline is not here. Unknown fit 'fit-nope'" in warning.value.replace("\\", "")
+    page.run()
+    assert not page.exception and "pin" not in page.query_params
+
+
 def test_the_fit_before_is_named_by_what_differs(page, store):
     for spec in (TINY, replace(TINY, n_components=2), replace(TINY, n_components=2, layers=("colour",))):
         study(spec, store)

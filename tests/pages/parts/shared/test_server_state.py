@@ -41,6 +41,13 @@ def test_a_fit_that_cannot_be_opened_at_once_says_what_it_waits_for(tiny, store,
     assert says.endswith("Open it in Explore first.")
 
 
+def test_a_fit_that_is_not_here_is_unknown_and_a_beginning_of_its_key_names_one(tiny, store, monkeypatch):
+    key = fit(TINY, store, device="cpu").key
+    monkeypatch.setattr(server_state, "store", lambda: store)
+    assert opened_run("fit-nope").startswith("Unknown fit 'fit-nope'. Known: fit-")
+    assert opened_run(key[:10]).key == key
+
+
 @pytest.mark.parametrize("change", ["ROI mask", "ROI name", "ceiling", "place"])
 def test_a_table_of_a_fit_is_made_again_when_its_annotations_change(tiny, store, change):
     result = fit(TINY, store, device="cpu")
