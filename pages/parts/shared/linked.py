@@ -235,7 +235,7 @@ def _kept(key: str, start: Any, read: Callable[[str], Any]) -> Any:
 
 
 def _say_unknown(label: str, key: str, value: str, options: Sequence[str], instead: Any, place: Any, *, link: str = "") -> None:
-    why = plain(unknown(label if label.isupper() else label.lower(), value, options))
+    why = plain(unknown(label if label.isupper() else label.lower(), value, filter(None, options)))
     if not note(link or key, why, instead, key=key):
         (place or st).warning(f"The link asks for something that is not here. {why}")
 

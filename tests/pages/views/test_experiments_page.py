@@ -210,6 +210,12 @@ def test_what_cannot_be_read_is_said_in_a_sentence(page, link, words):
     assert not page.exception and words in page.error[0].value
 
 
+def test_a_link_to_an_experiment_that_is_not_here_names_those_that_are(page):
+    page.query_params["experiment"] = "nope"
+    page.run()
+    assert not page.exception and "Unknown experiment 'nope'. Known: recipe:" in page.warning[0].value.replace("\\", "")
+
+
 def test_a_fit_that_cannot_be_leaves_the_others(page, store):
     page.query_params["readouts"] = ["ridge", "positional"]  # the planted subject has no places
     page.run()
