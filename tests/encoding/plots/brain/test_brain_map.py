@@ -120,6 +120,12 @@ def test_a_colour_bar_knows_how_far_values_reach_beyond_its_ends(values: list[fl
     assert tuple(header["extent"]) == drawn.extent == extent
 
 
+@pytest.mark.parametrize(("colour_range", "diverging"), [((-0.2, 0.2), True), ((0, 1), False)])
+def test_the_viewer_is_told_whether_the_colour_range_starts_below_0(colour_range: tuple[float, float], diverging: bool) -> None:
+    drawn = BrainMap(values={"lh": np.ones(2)}, vertices={"lh": np.arange(2)}, colour_range=colour_range)
+    assert unpack(drawn.to_bytes())[0]["diverging"] is diverging
+
+
 @pytest.mark.parametrize("ends", [(0.0, 1.0), (0.0, 0.05)])  # of thousandths, and of float32
 def test_a_map_sent_ahead_has_the_values_of_the_map_itself(ends: tuple[float, float]) -> None:
     rng = np.random.default_rng(0)
