@@ -17,6 +17,7 @@ from encoding.features.components import COMPONENT_SCALINGS, LAYER_SCALINGS, RED
 from encoding.features.given import is_given
 from encoding.features.half import FEATURE_DTYPES
 from encoding.fits.spec import TARGET_GROUPS, default_budget, read_budget
+from encoding.plots.look import HEMI_NAMES, hemi_name
 from encoding.readouts import Readout
 from encoding.runs.labels import (
     GROUPS,
@@ -51,7 +52,7 @@ MOST_COMPONENTS, MOST_FRAMES = 5_000, 90
 CONTROLS = (
     "dataset", "subject", "backbone", "more_networks", "weights", "layer", "several_layers", "pool", "frames", "over_frames",
     "layer_scaling", "components", "readout", "target_groups", "extra_subjects", "split", "average_repeats", "input",
-    "component_scaling", "degree", "feature_budget", "feature_dtype", "delays", "reduction", "rois",
+    "component_scaling", "degree", "feature_budget", "feature_dtype", "delays", "reduction", "rois", "hemi",
 )  # fmt: skip
 STYLE = """<style>
 .st-key-fit_controls label {min-height: 1.25rem; margin-bottom: 0}
@@ -141,6 +142,11 @@ def fit_controls(network: Callable[[], tuple[str, str, tuple[str, ...]]] | None 
     together = _fitted_together(READOUTS[readout], options, dataset, subject, advanced)
     if "rois" in st.query_params or st.session_state.get("rois"):  # of a link, such as to a fit of a union of regions
         kept["rois"] = regions_control([each for each in [opened(dataset, subject)] if each is not None], place=advanced)
+    if "hemi" in st.query_params or st.session_state.get("hemi", START.hemi) != START.hemi:  # of a link, such as to a fit of the shell
+        of_subject = opened(dataset, subject)
+        blocks = [START.hemi, *(of_subject.hemis if of_subject is not None else HEMI_NAMES)]
+        shown = {"labels": hemi_name, "new": of_subject is None, "place": advanced}
+        kept["hemi"] = choose("Hemispheres", "hemi", blocks, START.hemi, help="Whose responses are fitted.", **shown)
     split = _split(dataset, subject, advanced)
     if "average_repeats" in st.query_params or has_repeats(dataset, subject):
         kept["average_repeats"] = switch(

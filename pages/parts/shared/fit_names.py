@@ -9,7 +9,7 @@ from encoding.analysis.comparison import what_differs
 from encoding.runs.labels import model_label, readout_label, split_label, subject_label
 
 MOST_NAMED = 2  # settings in the name of a fit
-OWN_SETTINGS = ("readout", "split", "n_components", "pool", "subject", "input", "degree", "target_groups", "reduction")
+OWN_SETTINGS = ("readout", "split", "n_components", "pool", "subject", "input", "degree", "hemi", "target_groups", "reduction")
 WORDS = {"readout": readout_label, "subject": subject_label, "split": split_label}  # settings whose values speak for themselves
 
 

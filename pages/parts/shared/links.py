@@ -62,6 +62,7 @@ def explore_query(spec: FitSpec, *, full: bool = False) -> dict[str, str | list[
             "readout",
             "split",
             "average_repeats",
+            "hemi",
             "feature_dtype",
         )
     }

@@ -125,6 +125,18 @@ def test_a_pinned_baseline_that_is_not_here_is_named_once(page, store):
     assert not page.exception and "pin" not in page.query_params
 
 
+def test_a_link_to_a_fit_of_one_hemisphere_opens_it_until_both_are_chosen(page, store):
+    one = replace(TINY, hemi="lh")
+    study(one, store)
+    page.query_params.update(explore_query(one))
+    page.run()
+    assert not page.exception and page.button(key="fit").disabled and page.query_params["hemi"] == "lh"
+    page.selectbox(key="hemi").set_value("both").run()
+    assert not page.exception and not page.button(key="fit").disabled and "hemi" not in page.query_params
+    page.button(key="undo").click().run()
+    assert not page.exception and page.button(key="fit").disabled and page.query_params["hemi"] == "lh"
+
+
 def test_the_fit_before_is_named_by_what_differs(page, store):
     for spec in (TINY, replace(TINY, n_components=2), replace(TINY, n_components=2, layers=("colour",))):
         study(spec, store)
