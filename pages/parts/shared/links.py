@@ -79,7 +79,8 @@ def explore_query(spec: FitSpec, *, full: bool = False) -> dict[str, str | list[
         values["backbone"], *further = spec.backbone.split(JOIN)
         values |= {"more_networks": tuple(further)} if further else {}
     options = spec.with_defaults().options if full else spec.options
-    values |= {f"{spec.readout}_{name}": ", ".join(map(_text, v)) if isinstance(v, tuple) else v for name, v in options if v is not None}
+    options = [(name, v) for name, v in options if v is not None or getattr(READOUTS[spec.readout].options(), name) is not None]
+    values |= {f"{spec.readout}_{name}": ", ".join(map(_text, v)) if isinstance(v, tuple) else v for name, v in options}
     if full or spec.feature_budget != default_budget():
         values["feature_budget"] = "none" if spec.feature_budget is None else f"{spec.feature_budget:g}"
     if spec.rois:
@@ -114,5 +115,5 @@ def layers_query(sweep: Sweep) -> dict[str, str | list[str]]:
 
 
 def _text(value: object) -> str:
-    """A value as a link writes it: 10 rather than 10.0, true rather than True."""
-    return str(value).lower() if isinstance(value, bool) else str(value).removesuffix(".0")
+    """A value as a link writes it: 10 rather than 10.0, true rather than True, none rather than None."""
+    return str(value).lower() if isinstance(value, bool) or value is None else str(value).removesuffix(".0")

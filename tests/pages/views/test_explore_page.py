@@ -137,6 +137,15 @@ def test_a_link_to_a_fit_of_one_hemisphere_opens_it_until_both_are_chosen(page, 
     assert not page.exception and page.button(key="fit").disabled and page.query_params["hemi"] == "lh"
 
 
+@pytest.mark.parametrize("full", [False, True])
+def test_a_link_holds_a_parameter_that_is_none_where_that_is_not_its_default(page, store, full):
+    unlimited = replace(TINY, readout="tree", options={"max_depth": None})
+    study(unlimited, store)
+    page.query_params.update(explore_query(unlimited, full=full))
+    page.run()
+    assert not page.exception and page.button(key="fit").disabled and page.query_params["tree_max_depth"] == "none"
+
+
 def test_the_fit_before_is_named_by_what_differs(page, store):
     for spec in (TINY, replace(TINY, n_components=2), replace(TINY, n_components=2, layers=("colour",))):
         study(spec, store)
