@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from encoding.plots.heatmap import CHARACTER, COLOURS, ERROR_COLOURS, LEAST_HEIGHT, LONGEST, ROW
+from encoding.plots.heatmap import CHARACTER, COLOURS, ERROR_COLOURS, LEAST_HEIGHT, LONGEST, ROW, legible
 from encoding.plots.look import SMALL, theme
 from encoding.plots.table import attach_table
 
@@ -61,7 +61,9 @@ def score_grid(
     n_across = 1 if narrow else min(FACETS_PER_ROW, len(facets))
     n_down = -(-len(facets) // n_across)
     across, up = ([str(name) for name in names] for names in ((y, x) if is_turned else (x, y)))
-    most_numbered = MOST_NUMBERED_NARROW if narrow else MOST_NUMBERED
+    is_written = len(across) * n_across <= (MOST_NUMBERED_NARROW if narrow else MOST_NUMBERED)
+    colours, low, high = ERROR_COLOURS if lower_is_better else COLOURS, float(table[value].min()), float(table[value].max())
+    ends = (low, high) if low < high else (low - 0.5, low + 0.5)
     fig = make_subplots(
         rows=n_down, cols=n_across, shared_xaxes="all", shared_yaxes="all", horizontal_spacing=GAP / n_across,
         vertical_spacing=min(0.2, 0.5 / n_down), subplot_titles=[str(each) for each in facets] if facet else None,
@@ -70,10 +72,13 @@ def score_grid(
         some = table if facet is None else table[table[facet] == each]
         z = np.full((len(y), len(x)), np.nan)
         z[[y.index(row) for row in some[rows]], [x.index(column) for column in some[columns]]] = some[value].to_numpy(float)
+        z = z.T if is_turned else z
+        numbers = [[f"{score:.3f}" if np.isfinite(score) else "" for score in scores] for scores in z]
         panel = {"row": number // n_across + 1, "col": number % n_across + 1}
         fig.add_heatmap(
-            x=across, y=up, z=z.T if is_turned else z, coloraxis="coloraxis", xgap=1, ygap=1, hoverinfo="skip",
-            texttemplate="%{z:.3f}" if len(across) * n_across <= most_numbered else None, name="" if each is None else str(each), **panel,
+            x=across, y=up, z=z, coloraxis="coloraxis", xgap=1, ygap=1, hoverinfo="skip", name="" if each is None else str(each),
+            text=legible(numbers, z, ends, colours) if is_written else None, texttemplate="%{text}" if is_written else None,
+            textfont={"size": SMALL + 1}, **panel,
         )  # fmt: skip
         named = [(str(row), str(column)) for row, column in zip(some[rows], some[columns], strict=True)]
         _add_points(fig, named, [] if each is None else [str(each)], some[value], some["n"], is_turned=is_turned, **panel)
@@ -87,7 +92,7 @@ def score_grid(
     fig.update_layout(
         margin_l=int(24 + CHARACTER * min(LONGEST, max(map(len, up)))),
         margin_b=40 + names_below,
-        coloraxis={"colorscale": ERROR_COLOURS if lower_is_better else COLOURS, "colorbar": bar},
+        coloraxis={"colorscale": colours, "cmin": ends[0], "cmax": ends[1], "colorbar": bar},
     )
     small = SMALL if len(across) * n_across < MOST_LARGE_NAMES else SMALL - 2
     fig.update_xaxes(type="category", showgrid=False, dtick=1, tickfont_size=small, tickangle=-90 if upright else None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -88,11 +89,11 @@ def layer_heatmap(
     title = f"{quantity}, {SCORES[score].unit}<br>lower is better" if lower else quantity
     written = len(layers) <= MOST_WRITTEN_NARROW if narrow else len(rois) <= MOST_WRITTEN
     won = {} if best is None else {(row["label"], row["roi"]): row["share"] for row in best.to_dict("records")}
-    fig = go.Figure()
+    fig, colours = go.Figure(), ERROR_COLOURS if lower else COLOURS
     fig.add_heatmap(
-        x=rois, y=layers, z=z, zmin=zmin, zmax=zmax, colorscale=ERROR_COLOURS if lower else COLOURS, xgap=1, ygap=1, name=quantity,
+        x=rois, y=layers, z=z, zmin=zmin, zmax=zmax, colorscale=colours, xgap=1, ygap=1, name=quantity,
         colorbar={"title": {"text": title, "side": "right"}, "thickness": 12, "outlinewidth": 0, "xpad": 6},
-        text=_written(z, layers, rois, won, above=not narrow) if written else None,
+        text=legible(_written(z, layers, rois, won, above=not narrow), z, (zmin, zmax), colours) if written else None,
         texttemplate="%{text}" if written else None, textfont={"size": SMALL},
     )  # fmt: skip
     fig.data[0].colorbar.nticks = min(6, 1 + len(layers))  # so that numbers beside few layers have room
@@ -161,6 +162,34 @@ def _written(
         [f"{star.get((layer, roi), none)}{value:.2f}" if np.isfinite(value) else "" for roi, value in zip(rois, row, strict=True)]
         for layer, row in zip(layers, z, strict=True)
     ]
+
+
+def legible(texts: Sequence[Sequence[str]], z: np.ndarray, ends: tuple[float, float], colours: str) -> list[list[str]]:
+    """Texts of a heatmap's cells (n, m) in black or white, whichever has the higher contrast with its cell's colour: 4.5 or more.
+
+    Plotly's own choice, white or dark grey, has less than 3 on orange.
+
+    Parameters
+    ----------
+    z, ends, colours : the cells' values (n, m), and the ends and the name of the colour scale.
+    """
+    share = np.clip((z - ends[0]) / (ends[1] - ends[0]), 0, 1)
+    inks = _inks(colours)
+    ink = np.array(inks)[np.rint(np.nan_to_num(share) * (len(inks) - 1)).astype(int)]
+    return [
+        [f'<span style="color:{colour}">{text}</span>' if text else "" for text, colour in zip(*row, strict=True)]
+        for row in zip(texts, ink, strict=True)
+    ]
+
+
+@cache
+def _inks(colours: str, n: int = 256) -> tuple[str, ...]:
+    """Black or white for ``n`` places along a colour scale, by relative luminance (WCAG 2)."""
+    from plotly.colors import sample_colorscale
+
+    rgb = np.array(sample_colorscale(colours, np.linspace(0, 1, n).tolist(), colortype="tuple"))
+    luminance = np.where(rgb > 0.04045, ((rgb + 0.055) / 1.055) ** 2.4, rgb / 12.92) @ (0.2126, 0.7152, 0.0722)
+    return tuple(np.where((luminance + 0.05) ** 2 > 1.05 * 0.05, "black", "white"))
 
 
 def _arranged(table: pd.DataFrame, score: str, classes: Mapping[str, Sequence[str]]) -> tuple[list[str], list[tuple[str, int, int]]]:

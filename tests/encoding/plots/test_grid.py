@@ -26,6 +26,9 @@ def test_cells_stand_at_their_settings_and_absent_ones_are_empty():
     assert [list(each) for each in targets.customdata] == [["one", "V1"], ["one", "V2"], ["two", "V1"]], "a click says which cell"
     assert [text.rpartition(", ")[2] for text in targets.hovertext] == ["1 fit", "1 fit", "2 fits"]
     pd.testing.assert_frame_equal(plots.table_of(figure), VALUES[:3])
+    texts = [[text.partition(">")[2].removesuffix("</span>") for text in row] for row in heatmap.text]
+    assert texts == [["0.100", "0.200"], ["0.300", ""]]
+    assert (figure.layout.coloraxis.cmin, figure.layout.coloraxis.cmax) == (0.1, 0.3), "the ends that the texts' colours suppose"
 
 
 def test_panels_share_axes_and_colours():

@@ -7,10 +7,12 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
+from plotly.colors import sample_colorscale
 
 from encoding import plots
 from encoding.analysis.hierarchy import PUBLISHED_ROIS, published, published_best
 from encoding.analysis.layer_ranking import best_layers, headline
+from encoding.plots.heatmap import COLOURS, ERROR_COLOURS, legible
 
 
 @pytest.fixture
@@ -185,3 +187,19 @@ def test_kinds_are_drawn_in_steps_of_the_colours_that_the_chart_has():
     steps = np.unique(brain._colours(), axis=0)
     drawn = [tuple(int(part) for part in colour.removeprefix("rgb(").rstrip(")").split(",")) for colour in layer_colours(3)]
     assert len(steps) == 3 and np.abs(np.sort(steps, 0) - np.sort(drawn, 0)).max() <= 2
+
+
+@pytest.mark.parametrize("colours", [COLOURS, ERROR_COLOURS])
+def test_a_number_on_any_colour_of_the_scale_has_a_contrast_of_at_least_4_5(colours):
+    def luminance(colour: tuple[float, ...]) -> float:
+        parts = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in colour]
+        return 0.2126 * parts[0] + 0.7152 * parts[1] + 0.0722 * parts[2]
+
+    values = np.linspace(0.2, 0.6, 301)
+    ((*texts,),) = legible([["1"] * 301], values[None], (0.25, 0.6), colours)
+    cells = sample_colorscale(colours, np.clip((values - 0.25) / 0.35, 0, 1).tolist(), colortype="tuple")
+    for text, cell in zip(texts, cells, strict=True):
+        ink = {"black": 0.0, "white": 1.0}[re.fullmatch('<span style="color:(.*)">1</span>', text)[1]]
+        light, dark = sorted((ink + 0.05, luminance(cell) + 0.05), reverse=True)
+        assert light / dark >= 4.45  # between two of the 256 colours of the scale
+    assert len({text.count("black") for text in texts}) == 2
