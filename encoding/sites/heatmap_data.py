@@ -71,8 +71,9 @@ def heatmap_data(results: Sequence[ScoreTables], labels: Sequence[str]) -> dict[
     Returns
     -------
     dict
-        ``scores``: key to short name. ``heatmaps``: score to figure, with stars on the best fit of each ROI. ``rows``: every label, and
-        ``headline``, how many regions each fit wins by mean r. ``where``: what the means are over.
+        ``scores``: key to short name. ``heatmaps``: score to figure, with stars on the best fit of each ROI of which all fits predict the
+        same vertices. ``rows``: every label, and ``headline``, how many of these ROIs each fit wins by mean r. ``where``: what the means
+        are over.
     """
     table, subject = heatmap_rows(results, labels), results[0].plan.subject
     table, hemis = table[table["n_vertices"] > 0], results[0].plan.hemis
@@ -81,6 +82,7 @@ def heatmap_data(results: Sequence[ScoreTables], labels: Sequence[str]) -> dict[
     for score in scores:
         shares = _shares(results, score)
         best = best_layers(table, shares, score=score)
+        best = best[best["roi"].isin(_same_vertices(results, score))]
         heatmaps[score] = drawn(
             plots.layer_heatmap(
                 table, score=score, layers=list(labels), best=best, classes=labelled_classes(subject), unit=subject.unit, narrow=True
@@ -89,7 +91,8 @@ def heatmap_data(results: Sequence[ScoreTables], labels: Sequence[str]) -> dict[
         if score == "r":
             wins = best[best["roi"] != EVERY_VERTEX]["label"].value_counts().to_dict()
     n = sum(wins.values())
-    headline = f"By mean r, {', '.join(f'{label} is best in {count} of {n} regions' for label, count in list(wins.items())[:3])}."
+    of = f"region{'s' if n > 1 else ''}{'' if n == len(set(table['roi']) - {EVERY_VERTEX}) else ' that all predict'}"
+    headline = f"By mean r, {', '.join(f'{label} is best in {count} of {n} {of}' for label, count in list(wins.items())[:3])}."
     return {
         "scores": {score: {"short": SCORES[score].short} for score in scores},
         "heatmaps": heatmaps,
@@ -97,6 +100,18 @@ def heatmap_data(results: Sequence[ScoreTables], labels: Sequence[str]) -> dict[
         "headline": headline if n else "",
         "where": f"{subject.unit.many} of {part_label(hemis[0] if len(hemis) == 1 else BOTH, hemis)}",
     }
+
+
+def _same_vertices(results: Sequence[ScoreTables], score: str) -> list[str]:
+    """ROIs of which all fits have this score for the same vertices, and for one at least."""
+
+    def known(result: ScoreTables, roi: str) -> list[list[int]]:
+        columns = [(hemi, result.columns(roi, hemi)) for hemi in result.plan.hemis]
+        return [some[np.isfinite(result.score(hemi, score)[some])].tolist() for hemi, some in columns]
+
+    first, *others = results
+    rois = [roi for roi in first.selected_rois if all(roi in other.selected_rois for other in others)]
+    return [roi for roi in rois if any(there := known(first, roi)) and all(known(other, roi) == there for other in others)]
 
 
 def _shares(results: Sequence[ScoreTables], score: str) -> np.ndarray | None:

@@ -39,7 +39,7 @@ def labels_of(specs: Sequence[FitSpec], keys: Sequence[str] = ()) -> list[str]:
         parts += [f"PCA {spec.n_components}" if spec.n_components else "all features"] if "n_components" in varied else []
         if {"readout", "options"} & varied:
             parts.append(" ".join([spec.readout, *(f"{name}={option}" for name, option in spec.options)]))
-        parts += [f"{name}={_text(value[name])}" for name in sorted(varied) if name not in NAMED]
+        parts += [f"{name}={_text(value[name])}" for name in sorted(varied) if name not in NAMED and value[name]]
         labels.append(" · ".join(parts))
     shared = Counter(labels)
     return [f"{label} · {key}" if shared[label] > 1 else label for label, key in zip(labels, keys, strict=True)] if keys else labels

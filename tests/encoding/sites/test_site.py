@@ -340,3 +340,9 @@ def test_fits_of_one_hemisphere_and_of_both_have_heatmaps_of_their_own(tiny, sto
         titles = "".join(Reader((folder / f"{path.stem}.html").read_text()).text)
         assert data_of(folder, path.stem)["where"].removeprefix("vertices of ") in titles.partition("Means over")[0]
     assert counted == {"vertices of both hemispheres": {10}, "vertices of the left hemisphere": {5}}
+
+
+def test_a_region_that_not_every_fit_predicts_has_no_best_fit(tiny, cache, tmp_path):
+    whole, part = (fit(spec, cache, device="cpu") for spec in (TINY, replace(COLOUR, rois=("driven",))))
+    data = data_of(publish([whole, part], tmp_path / "site", cache), "heatmap-1")
+    assert data["headline"] == "By mean r, tinynet pixels is best in 1 of 1 region that all predict."
