@@ -340,6 +340,9 @@ class FitSpec:
             for name in names:
                 own = [layer.removeprefix(f"{name} ") for layer in spec.layers if len(names) == 1 or layer.startswith(f"{name} ")]
                 network += ["--backbone", name, *(word for layer in own for word in ("--layer", layer))]
+            has_weights = spec.has_weights
+        else:  # of a sweep, whose other networks may have them
+            has_weights = spec.has_weights or spec.weights != FitSpec.weights
         words += network
         words += ["--input", spec.input] if spec.input else []
         words += ["--pool", spec.pool] if full or spec.pool != FitSpec.pool else []
@@ -350,7 +353,7 @@ class FitSpec:
         words += ["--reduction", spec.reduction] if spec.reduction != FitSpec.reduction else []
         words += ["--degree", str(spec.degree)] if spec.degree != FitSpec.degree else []
         words += [word for delays in read_delays(spec.delays) for word in ("--delays", *map(str, delays))]
-        words += ["--weights", spec.weights] if spec.has_weights else []
+        words += ["--weights", spec.weights] if has_weights else []
         words += ["--components", str(spec.n_components), "--readout", spec.readout]
         words += [word for name, value in spec.options for word in ("--set", f"{name}={_option_text(value)}")]
         words += ["--split", spec.split, *(["--average-repeats"] if spec.average_repeats else [])]

@@ -192,7 +192,9 @@ def test_what_cannot_be_is_refused_before_any_work(store, changes, error, messag
         plan(replace(BOTH, **changes), store)
 
 
-def test_the_command_gives_the_spec_back(store):
+def test_the_command_gives_the_spec_back(store, monkeypatch):
+    monkeypatch.setattr(BACKBONES["othernet"], "needs_weights", True)
+
     def parsed(*words):
         return spec_from(parser().parse_args(["fit", *words]))
 
