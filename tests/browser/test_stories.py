@@ -112,7 +112,7 @@ def test_a_neuroscientist_fits_a_control_compares_it_and_looks_at_one_vertex_und
     page.get_by_text("Baseline: Gabor filters").first.wait_for(timeout=120_000, state="attached")  # in the sidebar, which a phone hides
     page.get_by_role("link", name="Compare the two").click()
     page.wait_for_url("**/compare*")
-    page.locator("[data-testid=stMain] h4").first.wait_for(timeout=120_000)
+    page.locator("[data-testid=stMain] h2").filter(has_not_text="All runs").first.wait_for(timeout=120_000)  # the verdict
     page.wait_for_selector(".st-key-compare_brain canvas[data-frames]", timeout=60_000)
     assert fits_its_width(page)
 
