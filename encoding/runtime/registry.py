@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import importlib
 import pkgutil
+import threading
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from importlib.metadata import EntryPoint, entry_points
@@ -48,7 +49,8 @@ class Registry(Mapping[str, T]):
     A module is one file in the package's folder whose name has no leading underscore. Importing it calls :meth:`register`, so adding
     a member is adding a file. Another installed package adds one through an entry point of ``group``: its name is the member's, its
     value ``module:attribute`` the member itself or a class, which is called without arguments. An entry point that cannot be loaded,
-    or whose name is taken, is left out with a warning that names its package.
+    or whose name is taken, is left out with a warning that names its package. Threads that access a registry while another fills it
+    wait; a module that is imported to fill it sees what there is so far.
 
     Parameters
     ----------
@@ -57,10 +59,12 @@ class Registry(Mapping[str, T]):
     group : of entry points; none are looked for where it is empty.
     """
 
+    _filling = threading.RLock()  # one for all registries: as a registry is filled, a module may read another
+
     def __init__(self, kind: str, package: str, *, group: str = "") -> None:
         self.kind, self.package, self.group = kind, package, group
         self._members: dict[str, T] = {}
-        self._loaded = False
+        self._loaded = self._is_loading = False
 
     def register(self, name: str, member: T) -> T:
         """Add ``member`` under ``name``; ValueError where the name is taken."""
@@ -70,24 +74,35 @@ class Registry(Mapping[str, T]):
         return member
 
     def _load(self) -> None:
-        if not self._loaded:
-            self._loaded = True
-            for module in pkgutil.iter_modules(importlib.import_module(self.package).__path__):
-                if not module.ispkg and not module.name.startswith("_"):
-                    importlib.import_module(f"{self.package}.{module.name}")
-            for entry_point in entry_points(group=self.group) if self.group else ():
-                self._load_entry_point(entry_point)
+        if self._loaded:
+            return
+        with self._filling:
+            if self._loaded or self._is_loading:
+                return
+            self._is_loading = True
+            try:
+                self._import_members()
+                self._loaded = True
+            finally:
+                self._is_loading = False
+
+    def _import_members(self) -> None:
+        for module in pkgutil.iter_modules(importlib.import_module(self.package).__path__):
+            if not module.ispkg and not module.name.startswith("_"):
+                importlib.import_module(f"{self.package}.{module.name}")
+        for entry_point in entry_points(group=self.group) if self.group else ():
+            self._load_entry_point(entry_point)
 
     def _load_entry_point(self, entry_point: EntryPoint) -> None:
         origin = "another package" if entry_point.dist is None else entry_point.dist.name
         if entry_point.name in self._members:
-            warnings.warn(f"{self.kind} {entry_point.name!r} of {origin} is left out: there is one of that name.", stacklevel=4)
+            warnings.warn(f"{self.kind} {entry_point.name!r} of {origin} is left out: there is one of that name.", stacklevel=5)
             return
         try:
             member = entry_point.load()
             self._members[entry_point.name] = member() if isinstance(member, type) else member
         except Exception as error:  # another package's code, which may fail in any way
-            warnings.warn(f"{self.kind} {entry_point.name!r} of {origin} cannot be loaded: {type(error).__name__}: {error}", stacklevel=4)
+            warnings.warn(f"{self.kind} {entry_point.name!r} of {origin} cannot be loaded: {type(error).__name__}: {error}", stacklevel=5)
 
     def __iter__(self) -> Iterator[str]:
         self._load()

@@ -60,8 +60,41 @@ heavy = {"torch", "torchvision", "scipy", "sklearn", "nilearn", "plotly", "distr
 assert not heavy, heavy
 """
     environment = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
+    environment |= {"KMP_INIT_AT_FORK": "FALSE", "KMP_DUPLICATE_LIB_OK": "True"}  # which joblib and threadpoolctl set where they are not
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stderr
+
+
+def test_threads_that_read_a_registry_while_it_is_filled_see_all_of_it():
+    code = """
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from encoding import BACKBONES, DATASETS, READOUTS
+sys.setswitchinterval(1e-5)
+kinds = [DATASETS, READOUTS, BACKBONES.sources] * 4
+with ThreadPoolExecutor(len(kinds)) as pool:
+    seen = list(pool.map(list, kinds))
+assert all(names == list(kind) and len(names) > 3 for names, kind in zip(seen, kinds, strict=True)), seen
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=PROJECT, timeout=120)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_module_that_is_imported_to_fill_a_registry_may_read_it_and_a_failure_is_not_the_end(tmp_path, monkeypatch):
+    (tmp_path / "odd_members").mkdir()
+    (tmp_path / "odd_members" / "__init__.py").write_text("")
+    (tmp_path / "odd_members" / "a.py").write_text("odd_registry.register('a', 1)\nassert list(odd_registry) == ['a']\n")
+    (tmp_path / "odd_members" / "b.py").write_text(
+        "import builtins\nif builtins.odd_fails: raise OSError('disk')\nodd_registry.register('b', 2)\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    registry = Registry("thing", "odd_members")
+    monkeypatch.setattr("builtins.odd_registry", registry, raising=False)
+    monkeypatch.setattr("builtins.odd_fails", True, raising=False)
+    with pytest.raises(OSError, match="disk"):
+        list(registry)
+    monkeypatch.setattr("builtins.odd_fails", False)
+    assert dict(registry) == {"a": 1, "b": 2}
 
 
 EXTRA = """
