@@ -78,7 +78,8 @@ def plan_cells(cells: Iterable[Cell], store: Store, report: Report = silent, *, 
     return tuple(planned)
 
 
-def compile_graph(
+@contextmanager
+def graph_in_use(
     cells: Iterable[Cell],
     store: Store,
     report: Report = silent,
@@ -86,8 +87,10 @@ def compile_graph(
     curves: bool = False,
     plans: Plans | None = None,
     intervals_last: bool = True,
-) -> Graph:
-    """Plan the cells and list the tasks whose results are not stored, equal ones once.
+) -> Iterator[Graph]:
+    """Plan the cells and list the tasks whose results are not stored, equal ones once, to be carried out within the block.
+
+    Until it ends, nobody prunes what the fits read and write, or the results of those that are stored already.
 
     Parameters
     ----------
@@ -100,29 +103,17 @@ def compile_graph(
     As :func:`plan_cells`.
     """
     plans = plans or Plans(store)
-    return _graph(plan_cells(cells, store, report, plans=plans), store, plans, curves, intervals_last)
-
-
-@contextmanager
-def graph_in_use(
-    cells: Iterable[Cell],
-    store: Store,
-    report: Report = silent,
-    *,
-    curves: bool = False,
-    plans: Plans | None = None,
-    intervals_last: bool = True,
-) -> Iterator[Graph]:
-    """:func:`compile_graph`, to be carried out within the block: until it ends, nobody prunes what its fits read and write.
-
-    Of a fit that is stored already its results are kept, too.
-    """
-    plans = plans or Plans(store)
     planned = plan_cells(cells, store, report, plans=plans)
     known = [each.plan for each in planned if each.plan is not None]
     made = dict.fromkeys(key for plan in known for key in (*plan.stage_keys, *pass_keys(plan).values()))
     with store.in_use(list(made)):  # before looking what is stored
         yield _graph(planned, store, plans, curves, intervals_last)
+
+
+def compile_graph(cells: Iterable[Cell], store: Store, *, curves: bool = False) -> Graph:
+    """What :func:`graph_in_use` would carry out, to be looked at."""
+    with graph_in_use(cells, store, curves=curves) as graph:
+        return graph
 
 
 def _graph(planned: tuple[PlannedCell, ...], store: Store, plans: Plans, curves: bool, intervals_last: bool) -> Graph:
