@@ -38,6 +38,7 @@ from encoding.readouts._checkpoint import Checkpoint
 from encoding.readouts._moments import Moments
 from encoding.runtime.device import choose_device
 from encoding.runtime.progress import Report, silent, subprogress
+from encoding.runtime.wording import counted
 from encoding.storage.store import Arrays, Store
 
 FIT_STAGES = ("images", "features", "components", "readout", "scores")  # as progress reports name them
@@ -280,7 +281,7 @@ def fit_readout(plan: Plan, fold: Fold, group: TargetGroup, Z: np.ndarray | None
             number, unseen = plan.number_of(fold), plan.unseen(fold)
             extra_subjects = [extra_subject_rows(plan, other, number, unseen, Z, store, device) for other in plan.extra_subjects]
             data = training_rows(plan, fold, group, Z, extra_subjects=extra_subjects, checkpoint=Checkpoint(store, key))
-        fitting(0, f"{readout.name}: fitting {data.n_targets:,} vertices of {group.name}")
+        fitting(0, f"{readout.name}: fitting {counted(data.n_targets, 'vertex', 'vertices')} of {group.name}")
         arrays = readout.fit(data, plan.options, device=device, report=fitting).arrays()
         if not readout.uses_moments:  # moments were checked when they were summed
             plan.check_unchanged(store)
@@ -315,7 +316,7 @@ def score_group(
     -------
     Hemisphere to score name to (n_targets,), with the readout's details such as ``alpha``. Scores are NaN where nothing is tested.
     """
-    report(0, f"scoring {sum(map(len, group.columns.values())):,} vertices of {group.name}")
+    report(0, f"scoring {counted(sum(map(len, group.columns.values())), 'vertex', 'vertices')} of {group.name}")
     basis, scores = model.basis(inputs(plan, fold.test, Z)) if len(fold.test) else None, {}
     for hemi, place in group.places().items():
         measured = Responses([(plan.subject.responses[hemi], group.columns[hemi])], fold.test)

@@ -17,6 +17,7 @@ from encoding.pipeline import extract_features, reduce_features, score_group
 from encoding.readouts import Options, Training
 from encoding.readouts._moments import MOMENTS_VERSION, Moments
 from encoding.runtime.progress import Report, silent, subprogress
+from encoding.runtime.wording import counted
 from encoding.storage.keys import digest
 from encoding.storage.store import Store
 
@@ -87,7 +88,7 @@ class SearchObjective:
         r = []
         for number, target_group in enumerate(target_groups):
             subreport = subprogress(report, number / len(target_groups), (number + 1) / len(target_groups))
-            subreport(0, f"fitting {_n_targets(target_group):,} vertices of {target_group.name}")
+            subreport(0, f"fitting {counted(_n_targets(target_group), 'vertex', 'vertices')} of {target_group.name}")
             data = self._data(fit_plan, target_group, None if number else on_epoch)
             model = fit_plan.readout.fit(data, options, device=self.device, report=subreport)
             scores = score_group(fit_plan, self.fold, target_group, self.Z, model, (), silent)

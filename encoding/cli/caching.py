@@ -12,6 +12,7 @@ from encoding.cli.terminal import Progress, file_size, table
 from encoding.fits.open import models_of_composed
 from encoding.fits.spec import FitSpec
 from encoding.runtime.registry import UnknownName, unknown
+from encoding.runtime.wording import counted
 from encoding.storage.inventory import StoreEntry, entries, in_use, needed_members, prune, size_of
 from encoding.storage.inventory import chosen as chosen_of
 from encoding.storage.store import Store
@@ -70,7 +71,7 @@ def run_list(arguments: argparse.Namespace, progress: Progress) -> Answer:
     results = [_about(store, one) for one in entries(store)]
     n_bytes = sum(result["bytes"] for result in results)
     rows = [[one["key"], file_size(one["bytes"]), (one["created"] or "")[:16].replace("T", " "), _purpose(one["spec"])] for one in results]
-    total = f"{len(results):,} results, {file_size(n_bytes)} in {store.root}"
+    total = f"{counted(len(results), 'result')}, {file_size(n_bytes)} in {store.root}"
     text = f"{table(['result', 'size', 'made (UTC)', 'first for'], rows, align='<><<')}\n\n{total}" if results else total
     return Answer({"folder": str(store.root), "bytes": n_bytes, "results": results}, text)
 
@@ -152,7 +153,7 @@ def run_prune(arguments: argparse.Namespace, progress: Progress) -> Answer:
 def _prune_text(document: Mapping[str, Any], *, kind: str) -> str:
     would, freed = ("Would remove", "would be freed") if document["dry_run"] else ("Removed", "freed")
     number = len(document["removed"])
-    results = f"{number:,} {'' if kind == 'chosen' else 'damaged '}result{'' if number == 1 else 's'}"
+    results = counted(number, "result" if kind == "chosen" else "damaged result")
     unfinished = f" and {document['leftovers']:,} left half written" if document["leftovers"] else ""
     text = f"{would} {results}{unfinished}: {file_size(document['bytes'])} {freed} in {document['folder']}"
     if document["in_use"]:

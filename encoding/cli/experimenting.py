@@ -37,6 +37,7 @@ from encoding.experiments.table import SUFFIXES, long_table, save_table
 from encoding.readouts import BadOption
 from encoding.runtime.csv import to_records
 from encoding.runtime.registry import UnknownName
+from encoding.runtime.wording import counted
 from encoding.storage.store import Store
 
 DRAW_SECONDS = 0.5
@@ -108,7 +109,7 @@ def run_run(arguments: argparse.Namespace, progress: Progress) -> Answer:
             cells = experiment.cells()
     if arguments.dry_run:
         document = {"key": experiment.key, "fits": [cell.spec.to_dict() for cell in cells]}
-        return Answer(document, "\n".join([*(cell.label for cell in cells), "", f"{len(cells):,} fits, {experiment.key}"]))
+        return Answer(document, "\n".join([*(cell.label for cell in cells), "", f"{counted(len(cells), 'fit')}, {experiment.key}"]))
     store = Store()
     with carrying_out(store, arguments.workers) as executor, LiveTable(progress) as live, naming(arguments.file):
         result = run_experiment(experiment, store, progress, arguments.device, executor=executor, watch=live.follow)
@@ -156,7 +157,7 @@ def run_table(arguments: argparse.Namespace, progress: Progress) -> Answer:
     found = long_table(cells, store)
     n_fits = found["key"].nunique()
     document = {"key": experiment.key, "rows": to_records(found)}
-    text = f"{len(found):,} rows of {n_fits:,} finished fits; there are {len(cells):,}."
+    text = f"{counted(len(found), 'row')} of {counted(n_fits, 'finished fit')}; there {'is' if len(cells) == 1 else 'are'} {len(cells):,}."
     if arguments.out is not None:
         written = save_table(found, arguments.out)
         return Answer(document | {"out": str(written)}, f"{text}\nwritten  {written}")

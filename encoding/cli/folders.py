@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from encoding.cli.command import Answer, BadArguments, add_command, check_out_folder, whole_number
 from encoding.cli.terminal import Progress
 from encoding.datasets.writers.simulated import LAYOUTS, N_CLIPS, simulate_layout
+from encoding.runtime.wording import counted
 from encoding.storage.store import Store
 
 if TYPE_CHECKING:
@@ -89,14 +90,10 @@ def run_doctor(arguments: argparse.Namespace, progress: Progress) -> Answer:
     }
     text = "\n".join(_finding_text(finding) for finding in findings)
     verdict = "Not usable as it is" if n_errors else "Usable"
-    counted = f"{_count(n_errors, 'error')}, {_count(n_warnings, 'warning')}"
-    return Answer(document, f"{text}\n\n{verdict}: {counted}.", code=1 if n_errors else 0)
+    errors, warnings = (counted(n, kind) if n else f"no {kind}s" for n, kind in ((n_errors, "error"), (n_warnings, "warning")))
+    return Answer(document, f"{text}\n\n{verdict}: {errors}, {warnings}.", code=1 if n_errors else 0)
 
 
 def _finding_text(finding: Finding) -> str:
     more = (finding.meaning, f"Fix: {finding.fix}" if finding.fix else "")
     return "\n         ".join([f"{finding.level:7}  {finding.what}", *(line for line in more if line)])
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number or 'no'} {noun}{'' if number == 1 else 's'}"

@@ -24,6 +24,7 @@ from encoding.fits.training_data import is_complete
 from encoding.runs.table import all_runs, find_run, open_run, tested
 from encoding.runtime.progress import Report, subprogress
 from encoding.runtime.registry import UnknownName
+from encoding.runtime.wording import counted
 from encoding.sites.site import Supplement, comparable, mean_r, publish
 from encoding.storage.store import Store
 
@@ -106,7 +107,8 @@ def run_publish(arguments: argparse.Namespace, progress: Progress) -> Answer:
     files = [each for each in path.rglob("*") if each.is_file()]
     n_bytes = sum(each.stat().st_size for each in files)
     document = {"folder": str(path), "fits": [each.key for each in results], "left_out": left_out, "files": len(files), "bytes": n_bytes}
-    text = f"{len(results)} fits are in {path} ({file_size(n_bytes)}). Open {path / 'index.html'}, or copy the folder to a web host."
+    fits = counted(len(results), "fit is", "fits are")
+    text = f"{fits} in {path} ({file_size(n_bytes)}). Open {path / 'index.html'}, or copy the folder to a web host."
     if left_out:
         text += "\n" + "\n".join(
             f"left out  {key}: {'not among the best ' + str(arguments.most) if why == '--most' else why}" for key, why in left_out.items()

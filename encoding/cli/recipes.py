@@ -24,6 +24,7 @@ from encoding.cli.terminal import Progress, table
 from encoding.experiments.recipes.recipe import Part, Recipe, load, recipes
 from encoding.experiments.toml import dump_toml
 from encoding.runtime.csv import to_records
+from encoding.runtime.wording import counted
 from encoding.storage.store import Store
 
 N_FITS = 8  # of a part, whose keys are shown
@@ -136,7 +137,10 @@ def part_lines(result: PartResult) -> list[str]:
     """What a part gave: the number of fits, what failed, choices, and keys of composed fits."""
     from encoding.cli.selecting import choice_table
 
-    lines = [f"-- {result.part.name}: {result.part.about}", f"{result.table['key'].nunique():,} fits, {len(result.table):,} rows"]
+    lines = [
+        f"-- {result.part.name}: {result.part.about}",
+        f"{counted(result.table['key'].nunique(), 'fit')}, {counted(len(result.table), 'row')}",
+    ]
     lines += fit_lines(result)
     lines += [f"failed  {error}" for error in result.errors]
     if result.selection is not None:

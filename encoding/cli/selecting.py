@@ -29,6 +29,7 @@ from encoding.experiments.selection import PER, Selection, select, with_validati
 from encoding.experiments.table import SUFFIXES, save_table
 from encoding.runtime.csv import to_records
 from encoding.runtime.progress import subprogress
+from encoding.runtime.wording import counted
 from encoding.storage.store import Store
 
 if TYPE_CHECKING:
@@ -152,7 +153,7 @@ def run_compose(arguments: argparse.Namespace, progress: Progress) -> Answer:
         fits.append(result.summary() | {"members": [member.key for member in result.members]})
         rows = [row for row in fits[-1]["rois"] if row["n_vertices"]]
         scores = ", ".join(f"{row['roi']} {row['hemi']} {row['r_mean']:.3f}" for row in rows[:6] if row["r_mean"] is not None)
-        lines += [f"{subject}   {len(names)} fits: {'; '.join(names)}"]
+        lines += [f"{subject}   {counted(len(names), 'fit')}: {'; '.join(names)}"]
         lines += [f"  r      {scores}{' …' if len(rows) > 6 else ''}" if scores else "  r      none: every stimulus was used for training"]
         lines += [f"  key    {result.key}"]
     return Answer({"experiment": ran.experiment.key, "method": arguments.method, "fits": fits}, "\n".join(lines))

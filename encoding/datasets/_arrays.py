@@ -11,6 +11,7 @@ from encoding.datasets._base import BadData
 from encoding.datasets._images import require_regular
 from encoding.datasets._other_formats import N_BYTES, other_format, saved
 from encoding.datasets._spelling import near_name
+from encoding.runtime.wording import counted
 from encoding.storage.files import passing_errors_of
 from encoding.storage.npy import BAD_HEADER, NpyRows, read_header
 
@@ -140,6 +141,7 @@ def require_finite(path: Path, facts: dict[str, Any]) -> None:
     if facts["first_bad"]:
         row, vertex = facts["first_bad"]
         raise BadData(
-            f"{path} holds NaN or infinite responses in {facts['bad_vertices']:,} vertices and {facts['bad_rows']:,} rows, "
+            f"{path} holds NaN or infinite responses in {counted(facts['bad_vertices'], 'vertex', 'vertices')} "
+            f"and {counted(facts['bad_rows'], 'row')}, "
             f"first in row {row}, vertex {vertex} (both counted from 0). {AGAIN} Or leave those vertices out of it and of the masks."
         )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from encoding.runtime.wording import counted
+
 
 @dataclass(frozen=True)
 class Unit:
@@ -25,7 +27,7 @@ class Unit:
 
     def count(self, n: int) -> str:
         """Format ``n`` with the unit's singular or plural."""
-        return f"{n:,} {self.one if n == 1 else self.many}"
+        return counted(n, self.one, self.many)
 
     def fill(self, text: str) -> str:
         """Replace ``{unit}``, ``{units}``, ``{Unit}`` and ``{Units}`` in ``text``."""

@@ -32,6 +32,7 @@ from encoding.datasets._images import check_numbers
 from encoding.datasets._registry import DATASETS, Dataset, FolderDataset
 from encoding.datasets._videos import VideoFiles, list_videos
 from encoding.runtime.progress import Report, silent, subprogress
+from encoding.runtime.wording import counted
 from encoding.storage.fingerprints import file_facts, files_fingerprint, first_equal_files, is_remembered, sha256
 from encoding.storage.keys import digest
 from encoding.storage.store import Store
@@ -134,7 +135,10 @@ class Algonauts2021(FolderDataset):
         averaged = store.memo(key, lambda: tracks.convert(files, subprogress(report, 0.1, 0.5)), made_from)
         n_clips = len(averaged["responses"])
         if len(clips) < n_clips:
-            raise BadData(f"{layout.clips} holds {len(clips):,} clips, but the responses have {n_clips:,} rows. Unpack the clips again.")
+            raise BadData(
+                f"{layout.clips} holds {counted(len(clips), 'clip')}, but the responses have {counted(n_clips, 'row')}. "
+                "Unpack the clips again."
+            )
         edges = averaged["edges"]
         rois = {roi: np.arange(start, stop) for roi, start, stop in zip(files, edges[:-1], edges[1:], strict=True)}
         return Subject(

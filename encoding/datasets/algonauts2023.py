@@ -33,6 +33,7 @@ from encoding.datasets._registry import DATASETS, FolderDataset
 from encoding.datasets._responses import read_blocks, responses_are_known
 from encoding.datasets._rois import ROI_CLASSES
 from encoding.runtime.progress import Report, silent, subprogress
+from encoding.runtime.wording import counted
 from encoding.storage.fingerprints import files_fingerprint, first_equal_files, is_remembered
 from encoding.storage.store import Store
 
@@ -183,7 +184,8 @@ def check_rows(layout: Algonauts2023Layout, images: list[Path], responses: Mappi
     for hemi, block in responses.items():
         if len(block) != len(images):
             raise BadData(
-                f"{layout.training_images} holds {len(images):,} images but {layout.responses(hemi).name} has {len(block):,} rows. "
+                f"{layout.training_images} holds {counted(len(images), 'image')} but {layout.responses(hemi).name} has "
+                f"{counted(len(block), 'row')}. "
                 "Each image is one row: unpack the images and the responses of this subject again."
             )
 
@@ -201,7 +203,7 @@ def read_vertices(layout: Algonauts2023Layout, hemi: str, n_vertices: int) -> np
         raise BadData(f"{path} holds other numbers than 0 and 1. Copy this file again from the original data set.")
     if mask.sum() != n_vertices:
         raise BadData(
-            f"{path} marks {mask.sum():,} vertices but {layout.responses(hemi).name} has {n_vertices:,} columns. "
+            f"{path} marks {counted(mask.sum(), 'vertex', 'vertices')} but {layout.responses(hemi).name} has {n_vertices:,} columns. "
             "They belong to different subjects or hemispheres: copy both again."
         )
     return np.flatnonzero(mask)

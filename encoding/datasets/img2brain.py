@@ -23,6 +23,7 @@ from encoding.datasets._images import ImageFiles, list_images
 from encoding.datasets._registry import DATASETS, FolderDataset
 from encoding.datasets._responses import read_responses, responses_are_known
 from encoding.runtime.progress import Report, silent, subprogress
+from encoding.runtime.wording import counted
 from encoding.storage.fingerprints import files_fingerprint, first_equal_files, is_remembered
 from encoding.storage.store import Store
 
@@ -149,7 +150,8 @@ def check_rows(layout: Img2BrainLayout, images: list[Path], responses: np.ndarra
     """Check that there is one image per row; BadData where the numbers differ."""
     if len(responses) != len(images):
         raise BadData(
-            f"{layout.training_images} holds {len(images):,} images but {layout.responses.name} has {len(responses):,} rows. "
+            f"{layout.training_images} holds {counted(len(images), 'image')} but {layout.responses.name} has "
+            f"{counted(len(responses), 'row')}. "
             "Each image is one row: unpack both again."
         )
 

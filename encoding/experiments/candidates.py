@@ -19,6 +19,7 @@ from encoding.fits.result import Result
 from encoding.fits.score_tables import BOTH, EVERY_VERTEX
 from encoding.fits.training_data import is_complete
 from encoding.runtime.registry import UnknownName, unknown
+from encoding.runtime.wording import counted
 from encoding.storage.store import Store
 
 VALIDATION = "holdout:0.8:0"  # of the training stimuli, by default
@@ -95,7 +96,7 @@ def cases_of(cells: Sequence[PlannedCell], store: Store, over: Sequence[str], va
     unfinished = [cell for cell in cells if cell.plan is None or not is_complete(cell.plan, store)]
     if unfinished:
         raise NotFinished(
-            f"{len(unfinished):,} of {len(cells):,} fits are not finished, such as {unfinished[0].cell.label}. Run the experiment."
+            f"{len(unfinished):,} of {counted(len(cells), 'fit is', 'fits are')} not finished, such as {unfinished[0].cell.label}. Run the experiment."
         )
     found: dict[tuple[tuple[str, str], ...], dict[str, tuple[Result, Result]]] = {}
     inner, n_splits = validation, len({each.split for each in by_spec if WITHIN not in each.split})

@@ -14,6 +14,7 @@ from encoding.experiments.run import Executor, run_experiment, run_serially
 from encoding.fits.plan import Plan
 from encoding.fits.resources import NoRoom
 from encoding.runtime.progress import Cancelled, Report, silent, subprogress
+from encoding.runtime.wording import counted
 from encoding.storage.store import Store
 
 
@@ -78,7 +79,7 @@ def run_sweep(
         if reasons:
             n_failed, kind = sum(map(len, reasons.values())), NoRoom if all(kind == "NoRoom" for kind, _ in reasons) else LayersFailed
             why = " ".join(f"{', '.join(names)}: {error}" for (_, error), names in reasons.items())
-            raise kind(f"{n_failed} of {len(sweep.cells)} layers could not be fitted. {why}")
+            raise kind(f"{n_failed} of {counted(len(sweep.cells), 'layer')} could not be fitted. {why}")
         found = swept(sweep, by_cell, store)
     report(1.0, "done")
     return found

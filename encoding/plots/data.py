@@ -9,6 +9,7 @@ import numpy as np
 
 from encoding.datasets._unit import VERTEX, Unit
 from encoding.plots.look import CLEAR, FADED, LINE, SMALL, STROKE, TEST, hemi_colour, hemi_name, theme, translucent
+from encoding.runtime.wording import counted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -227,7 +228,9 @@ def label_bars(table: pd.DataFrame, *, what: str) -> go.Figure:
             orientation="h",
             name="Mean response",
             marker={"color": TEST, "opacity": 0.8},
-            hovertext=[f"<b>{row.label}</b><br>mean {row.mean:+.3f} over {row.n:,} stimuli" for row in table.itertuples()],
+            hovertext=[
+                f"<b>{row.label}</b><br>mean {row.mean:+.3f} over {counted(row.n, 'stimulus', 'stimuli')}" for row in table.itertuples()
+            ],
             hovertemplate="%{hovertext}<extra></extra>",
         )
     )

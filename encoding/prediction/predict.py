@@ -41,6 +41,7 @@ from encoding.readouts import Chosen
 from encoding.runtime.csv import to_csv
 from encoding.runtime.device import choose_device
 from encoding.runtime.progress import Report, silent, subprogress
+from encoding.runtime.wording import counted
 from encoding.storage.atomic import atomic_files_into
 from encoding.storage.fingerprints import files_fingerprint
 from encoding.storage.npy import NpyWriter
@@ -300,4 +301,4 @@ def _composed_blocks(
             return result.combine(parts[part][0], [predicted for _, predicted in of_parts[part]], n_rows)
 
         yield rows, mean_over_folds(range(len(parts)), predict_part)
-        report(rows.stop / n, f"predicted {rows.stop:,} of {n:,} with {len(result.members)} fits")
+        report(rows.stop / n, f"predicted {rows.stop:,} of {n:,} with {counted(len(result.members), 'fit')}")

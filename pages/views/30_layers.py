@@ -3,6 +3,7 @@
 import streamlit as st
 
 from encoding.runs.labels import network_label, subject_label
+from encoding.runtime.wording import counted
 from pages.parts.layers.brain import send_layers_ahead
 from pages.parts.layers.hierarchy import hierarchy_panel, take_away
 from pages.parts.layers.panels import STYLE, score_controls, sweep_panel
@@ -28,7 +29,7 @@ if sweep is None:
     stop()
 spec = sweep.spec
 networks = listed([f"**{plain(network_label(name, sweep.spec_of(sweep.of(name)[0]).weights))}**" for name in sweep.backbones])
-question = f"Which of {len(sweep.cells)} layers of {networks} predicts which region of **{plain(subject_label(spec.subject))}**?"
+question = f"Which of {counted(len(sweep.cells), 'layer')} of {networks} predicts which region of **{plain(subject_label(spec.subject))}**?"
 place.title(question, anchor=False)
 
 sweep_result = run_or_find(sweep)

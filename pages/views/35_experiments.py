@@ -6,6 +6,7 @@ from encoding import Result
 from encoding.evaluation.splits import WITHIN
 from encoding.experiments.experiment import FIT_HEMI, VARIABLE
 from encoding.experiments.views import LAYERS, readable, scores_of, varied_settings
+from encoding.runtime.wording import counted
 from pages.parts.experiments.choice import choice_panel
 from pages.parts.experiments.grid_controls import experiment_controls
 from pages.parts.experiments.panels import fits_panel, grid_panel, heading, score_controls, take_away
@@ -47,7 +48,7 @@ whole = table_of(finished)
 table = readable(whole[~whole["split"].str.contains(WITHIN)])
 settings = varied_settings(table, [name for name in (*VARIABLE, FIT_HEMI) if name in table and name != "hemi"]) or [LAYERS]
 simulated = "Simulated · " if subject.simulated else ""
-source = f"{simulated}{experiment.base.dataset} · {len(finished):,} of {len(cells):,} fits"
+source = f"{simulated}{experiment.base.dataset} · {len(finished):,} of {counted(len(cells), 'fit')}"
 if scores_of(table):
     what = score_controls(table, subject.unit)
     scored = (plan for each in finished for plan in (*each.plan.scored_test_sets.values(), each.plan))

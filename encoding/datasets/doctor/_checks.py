@@ -17,6 +17,7 @@ from encoding.datasets._images import read_image, readable_formats
 from encoding.datasets._responses import FACTS, as_float32, require_real
 from encoding.datasets.doctor._findings import Finding
 from encoding.runtime.progress import Report, subprogress
+from encoding.runtime.wording import counted
 from encoding.storage.fingerprints import file_facts, file_fingerprint, sha256
 from encoding.storage.store import Store
 
@@ -45,17 +46,20 @@ def check_readable(kind: str, paths: Sequence[Path], facts: Sequence[Mapping[str
     errors = [fact["error"] for fact in facts if fact["error"]]
     if errors:
         yield Finding(
-            "error", f"{len(errors):,} of {len(paths):,} {kind} images cannot be read, the first: {errors[0]}", "Fits will stop there."
+            "error",
+            f"{len(errors):,} of {counted(len(paths), f'{kind} image')} cannot be read, the first: {errors[0]}",
+            "Fits will stop there.",
         )
     other = [(path, fact["mode"]) for path, fact in zip(paths, facts, strict=True) if fact["mode"] not in (None, "RGB")]
     if other:
         path, mode = other[0]
-        what = f"{len(other):,} {kind} images are not RGB, the first {path.name} ({mode})."
+        what = f"{counted(len(other), f'{kind} image is', f'{kind} images are')} not RGB, the first {path.name} ({mode})."
         yield Finding("warning", what, "They are converted when read.")
     flat = [(path, fact) for path, fact in zip(paths, facts, strict=True) if fact["range"] and np.ptp(fact["range"]) < LEAST_RANGE]
     if flat and any(fact["mode"].startswith("I") for _, fact in flat):
         path, fact = next(each for each in flat if each[1]["mode"].startswith("I"))
-        what = f"{len(flat):,} {kind} images hardly vary; {path.name} is read as {fact['range'][0]} to {fact['range'][1]} of 255."
+        what = counted(len(flat), f"{kind} image hardly varies", f"{kind} images hardly vary")
+        what += f"; {path.name} is read as {fact['range'][0]} to {fact['range'][1]} of 255."
         meaning = "Of 16 bits the upper 8 are read, so images that hold 12 bits or fewer come out black or dark."
         yield Finding("warning", what, meaning, "Save them with 8 bits a channel: (values / values.max() * 255).astype('uint8').")
 
@@ -71,7 +75,9 @@ def check_images(kind: str, paths: Sequence[Path], store: Store, report: Report)
     size = "{} x {}".format(*sizes[0])
     extent = f"all {size}" if len(sizes) == 1 else f"of {len(sizes)} sizes from {size} to {'{} x {}'.format(*sizes[-1])}"
     yield Finding(
-        "ok", f"{len(paths):,} {kind} images, all readable, {extent} pixels.", "" if len(sizes) == 1 else "Each network resizes them."
+        "ok",
+        f"{counted(len(paths), f'{kind} image')}, all readable, {extent} pixels.",
+        "" if len(sizes) == 1 else "Each network resizes them.",
     )
 
 
@@ -116,15 +122,15 @@ def check_doubles(train: Sequence[Path], test: Sequence[Path], groups: np.ndarra
     first = {name: row for row, name in reversed(list(enumerate(seen)))}  # the first of equals wins
     leaks = [(path, train[first[name]]) for path, name in zip(test, unseen, strict=True) if name in first]
     if leaks:
-        what = (
-            f"{len(leaks):,} images without responses are training images too, the first {leaks[0][0].name}, which is {leaks[0][1].name}."
-        )
+        image, double = leaks[0]
+        many = counted(len(leaks), "image without responses is a training image", "images without responses are training images")
+        what = f"{many} too, the first {image.name}, which is {double.name}."
         yield Finding("warning", what, "A model has seen them with their responses.", "Take them out, or predict nothing from them.")
     parted = [row for row, name in enumerate(seen) if groups[row] != groups[first[name]]]
     if parted:
         row = parted[0]
         rows = f"{first[seen[row]]} and {row} ({train[row].name})"
-        what = f"{len(parted):,} rows have an image that another row has too, the first rows {rows}."
+        what = f"{counted(len(parted), 'row has', 'rows have')} an image that another row has too, the first rows {rows}."
         yield Finding(
             "warning", what, "They count as one stimulus, which no split parts.", "Take out copies that are not meant as repeats."
         )
@@ -151,7 +157,7 @@ def check_values(path: Path, label: str, store: Store, report: Report) -> Iterat
     if usable != path:
         yield Finding("ok", f"{path.name} is {dtype}.", f"A float32 copy of {4 * n_rows * n_vertices / 1e9:.2f} GB is kept in the cache.")
     if columns["n_constant"]:
-        what = f"{columns['n_constant']:,} {label} vertices have the same response in every row."
+        what = f"{counted(columns['n_constant'], f'{label} vertex has', f'{label} vertices have')} the same response in every row."
         yield Finding("warning", what, "They have no r.", "Leave them out of the responses and of all that goes with them.")
 
 

@@ -15,6 +15,7 @@ from encoding.datasets.algonauts2021 import FULL, MINI_TRACK, N_CLIPS, PERSON, A
 from encoding.datasets.doctor._checks import TINY
 from encoding.datasets.doctor._findings import Finding, found_by
 from encoding.runtime.progress import Report, subprogress
+from encoding.runtime.wording import counted
 from encoding.storage.fingerprints import file_facts, sha256
 from encoding.storage.store import Store
 
@@ -72,14 +73,16 @@ def check_clips(layout: Algonauts2021Layout, store: Store, report: Report) -> It
     paths = read_clips(layout.clips)
     facts = file_facts(paths, store, name="clips-1", learn=clip_facts, report=subprogress(report, 0, 0.8))
     if errors := [fact["error"] for fact in facts if fact["error"]]:
-        yield Finding("error", f"{len(errors):,} of {len(paths):,} clips cannot be read, the first: {errors[0]}", "Fits will stop there.")
+        yield Finding(
+            "error", f"{len(errors):,} of {counted(len(paths), 'clip')} cannot be read, the first: {errors[0]}", "Fits will stop there."
+        )
     else:
         least, most = (choose(fact["n_frames"] for fact in facts) for choose in (min, max))
         frames = f"{least}" if least == most else f"{least} to {most}"
-        yield Finding("ok", f"{len(paths):,} clips, named by their rows, all readable, of {frames} frames.")
+        yield Finding("ok", f"{counted(len(paths), 'clip')}, named by their rows, all readable, of {frames} frames.")
     if len(paths) != N_ALL and not layout.marker.exists():
         meaning = f"The challenge's download has {N_ALL:,}: part of it is missing."
-        yield Finding("warning", f"{len(paths):,} clips.", meaning, AGAIN)
+        yield Finding("warning", f"{counted(len(paths), 'clip')}.", meaning, AGAIN)
     yield from _check_doubles(paths, store, subprogress(report, 0.8, 1))
 
 
@@ -90,7 +93,8 @@ def _check_doubles(paths: Sequence[Path], store: Store, report: Report) -> Itera
         if first.setdefault(name, path) != path:
             doubles.append((path, first[name]))
     if doubles:
-        what = f"{len(doubles):,} clips equal others, the first {doubles[0][0].name} and {doubles[0][1].name}."
+        clip, double = doubles[0]
+        what = f"{counted(len(doubles), 'clip equals another', 'clips equal others')}, the first {clip.name} and {double.name}."
         yield Finding("warning", what, "A split may put one of them on each side.", AGAIN)
     else:
         yield Finding("ok", "no clip has a double under another name.")
@@ -150,9 +154,9 @@ def _check_counts(layout: Algonauts2021Layout, facts: dict[str, dict[str, Any]])
     (n_rows,) = rows
     n_clips = len(read_clips(layout.clips))
     if n_clips < n_rows:
-        yield Finding("error", f"{n_clips:,} clips for {n_rows:,} rows.", "Each row answers one clip.", AGAIN)
+        yield Finding("error", f"{counted(n_clips, 'clip')} for {counted(n_rows, 'row')}.", "Each row answers one clip.", AGAIN)
     elif n_rows != N_CLIPS and not layout.marker.exists():
-        yield Finding("warning", f"{n_rows:,} rows.", f"The challenge's download has {N_CLIPS:,}.", AGAIN)
+        yield Finding("warning", f"{counted(n_rows, 'row')}.", f"The challenge's download has {N_CLIPS:,}.", AGAIN)
     else:
         yield Finding("ok", f"{n_rows:,} rows answer the first {n_rows:,} clips; {n_clips - n_rows:,} are test clips.")
 

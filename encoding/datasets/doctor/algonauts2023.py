@@ -27,6 +27,7 @@ from encoding.datasets.algonauts2023 import (
 from encoding.datasets.doctor._checks import check_readable, check_sizes, facts_of_images
 from encoding.datasets.doctor._findings import Finding, found_by
 from encoding.runtime.progress import Report, subprogress
+from encoding.runtime.wording import counted
 from encoding.storage.fingerprints import file_facts, file_fingerprint, sha256
 from encoding.storage.store import Store
 
@@ -107,11 +108,16 @@ def _check_images(case: Examination, split: str, paths: list[Path], report: Repo
     yield from check_readable(kind, paths, facts)
     odd = [path for path, fact in zip(paths, facts, strict=True) if not fact["error"] and tuple(fact["size"]) != IMAGE_SIZE]
     if odd and case.expected:
-        yield Finding("warning", f"{len(odd):,} {kind} images are not 425 x 425, the first {odd[0].name}.", "The challenge's are.", AGAIN)
+        yield Finding(
+            "warning",
+            f"{counted(len(odd), f'{kind} image is', f'{kind} images are')} not 425 x 425, the first {odd[0].name}.",
+            "The challenge's are.",
+            AGAIN,
+        )
     expected = case.expected and (case.expected.n_images if split == "train" else case.expected.n_test)
-    yield from _compare(f"{kind} images", len(paths), expected)
+    yield from _compare(len(paths), expected, f"{kind} image")
     if not any(fact["error"] for fact in facts):
-        yield Finding("ok", f"{len(paths):,} {kind} images, named by their rows, all readable.")
+        yield Finding("ok", f"{counted(len(paths), f'{kind} image')}, named by their rows, all readable.")
 
 
 def check_duplicates(case: Examination) -> Iterator[Finding]:
@@ -121,11 +127,13 @@ def check_duplicates(case: Examination) -> Iterator[Finding]:
     first = dict(zip(reversed(names[: len(train)]), reversed(train), strict=True))  # the first of equals wins
     leaks = [(path, first[name]) for path, name in zip(test, names[len(train) :], strict=True) if name in first]
     if leaks:
-        what = f"{len(leaks):,} test images are training images too, the first {leaks[0][0].name}, which is {leaks[0][1].name}."
+        many = counted(len(leaks), "test image is a training image", "test images are training images")
+        what = f"{many} too, the first {leaks[0][0].name}, which is {leaks[0][1].name}."
         yield Finding("warning", what, "A model has seen them with their responses.", AGAIN)
     twins = [(path, first[name]) for path, name in zip(train, names, strict=False) if first[name] != path]
     if mismatched := [(a.name, b.name) for a, b in twins if a.stem.partition("_")[2] != b.stem.partition("_")[2]]:
-        what = f"{len(mismatched):,} training images equal others of another NSD id, the first {' and '.join(mismatched[0])}."
+        many = counted(len(mismatched), "training image equals one", "training images equal others")
+        what = f"{many} of another NSD id, the first {' and '.join(mismatched[0])}."
         yield Finding("warning", what, "A split may put one of them on each side.", AGAIN)
     if not leaks and not mismatched:
         yield Finding("ok", "no image has a double under another name.")
@@ -157,11 +165,11 @@ def check_masks(case: Examination, hemi: str) -> Iterator[Finding]:
     """Check one hemisphere's vertices and ROI masks."""
     n_vertices = open_responses(case.layout.responses(hemi)).shape[1]
     vertices = read_vertices(case.layout, hemi, n_vertices)
-    yield from _compare(f"{hemi} vertices", n_vertices, case.expected and case.expected.n_vertices[hemi])
+    yield from _compare(n_vertices, case.expected and case.expected.n_vertices[hemi], f"{hemi} vertex", f"{hemi} vertices")
     rois = read_rois(case.layout, hemi, n_vertices)
     yield from _check_spaces(case.layout, hemi, vertices)
     for name, size in ROI_SIZES.get((case.name, hemi), {}).items() if case.expected else ():
-        yield from _compare(f"vertices in {hemi} {name}", len(rois.get(name, ())), size)
+        yield from _compare(len(rois.get(name, ())), size, f"vertex in {hemi} {name}", f"vertices in {hemi} {name}")
     sizes = {name: len(columns) for name, columns in rois.items()}
     filled = sum(size > 0 for size in sizes.values())
     yield Finding("ok", f"{hemi} masks: {n_vertices:,} vertices, {filled} of {len(sizes)} ROIs have some.")
@@ -176,7 +184,7 @@ def _check_spaces(layout: Algonauts2023Layout, hemi: str, vertices: np.ndarray) 
         expected = np.zeros(FSAVERAGE_VERTICES, np.int64)
         expected[vertices] = here
         if n_wrong := int((open_vector(path, FSAVERAGE_VERTICES, "fsaverage's vertices are") != expected).sum()):
-            what = f"{path.name} and {layout.labels(hemi, roi_class).name} disagree at {n_wrong:,} vertices."
+            what = f"{path.name} and {layout.labels(hemi, roi_class).name} disagree at {counted(n_wrong, 'vertex', 'vertices')}."
             yield Finding("warning", what, "The second is used; one of them belongs to somebody else.", AGAIN)
 
 
@@ -198,11 +206,10 @@ def check_ceilings(case: Examination) -> Iterator[Finding]:
         yield Finding("warning", f"no repeats.npy beside {source.name}.", meaning, "Save there how often each training image was seen.")
 
 
-def _compare(what: str, number: int, expected: int | None) -> Iterator[Finding]:
+def _compare(number: int, expected: int | None, one: str, many: str = "") -> Iterator[Finding]:
     if expected is not None and number != expected:
-        yield Finding(
-            "warning", f"{number:,} {what}.", f"The challenge's download has {expected:,}: part of it is missing or changed.", AGAIN
-        )
+        meaning = f"The challenge's download has {expected:,}: part of it is missing or changed."
+        yield Finding("warning", f"{counted(number, one, many)}.", meaning, AGAIN)
 
 
 CHECKS: Sequence[Callable[[Examination], Iterator[Finding]]] = (

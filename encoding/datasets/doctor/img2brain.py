@@ -12,6 +12,7 @@ from encoding.datasets.doctor._checks import check_doubles, check_images, check_
 from encoding.datasets.doctor._findings import Finding, found_by
 from encoding.datasets.img2brain import SUBJECT, TOP, Img2Brain, Img2BrainLayout, check_rows, read_test_images, read_training_images
 from encoding.runtime.progress import Report, subprogress
+from encoding.runtime.wording import counted
 from encoding.storage.store import Store
 
 TITLE = "img2brain"
@@ -57,14 +58,14 @@ def check_training_images(layout: Img2BrainLayout, store: Store, report: Report)
     paths = read_training_images(layout)
     yield from check_images("training", paths, store, report)
     yield from check_order(paths)
-    yield from _compare(layout, "training images", len(paths), N_IMAGES)
+    yield from _compare(layout, "training image", len(paths), N_IMAGES)
 
 
 def check_test_images(layout: Img2BrainLayout, store: Store, report: Report) -> Iterator[Finding]:
     """Check the test images."""
     if paths := read_test_images(layout):
         yield from check_images("test", paths, store, report)
-        yield from _compare(layout, "test images", len(paths), N_TEST)
+        yield from _compare(layout, "test image", len(paths), N_TEST)
     else:
         yield Finding("warning", f"no images in {layout.test_images}.", "There is nothing to predict.", AGAIN)
 
@@ -74,15 +75,15 @@ def check_rows_and_doubles(layout: Img2BrainLayout, store: Store, report: Report
     paths = read_training_images(layout)
     yield from check_doubles(paths, read_test_images(layout), np.arange(len(paths)), store, report)
     check_rows(layout, paths, require_real(layout.responses))
-    yield Finding("ok", f"one training image for each of {len(paths):,} rows ({SUBJECT}).")
+    yield Finding("ok", f"one training image for each of {counted(len(paths), 'row')} ({SUBJECT}).")
 
 
 def check_responses(layout: Img2BrainLayout, store: Store, report: Report) -> Iterator[Finding]:
     """Check the responses."""
     yield from check_values(layout.responses, "training", store, report)
-    yield from _compare(layout, "voxels", require_real(layout.responses).shape[1], N_VOXELS)
+    yield from _compare(layout, "voxel", require_real(layout.responses).shape[1], N_VOXELS)
 
 
 def _compare(layout: Img2BrainLayout, what: str, number: int, expected: int) -> Iterator[Finding]:
     if number != expected and not layout.marker.exists():
-        yield Finding("warning", f"{number:,} {what}.", f"The download has {expected:,}: part of it is missing or changed.", AGAIN)
+        yield Finding("warning", f"{counted(number, what)}.", f"The download has {expected:,}: part of it is missing or changed.", AGAIN)

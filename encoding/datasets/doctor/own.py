@@ -36,6 +36,7 @@ from encoding.datasets.own.stimuli import read_image_paths, read_unlabelled
 from encoding.evaluation.noise_ceiling import describe_repeats
 from encoding.evaluation.splits import NAMED
 from encoding.runtime.progress import Report, subprogress
+from encoding.runtime.wording import counted
 from encoding.storage.fingerprints import file_facts, first_equal_files
 from encoding.storage.store import Store
 
@@ -144,10 +145,10 @@ def check_stimuli(case: Examination) -> Iterator[Finding]:
         every = list(dict.fromkeys([*paths, *unlabelled]))
         facts = file_facts(every, case.store, name="clips-1", learn=clip_facts, report=subprogress(case.report, 0, 0.45))
         if errors := [fact["error"] for fact in facts if fact["error"]]:
-            what = f"{len(errors):,} of {len(every):,} clips cannot be read, the first: {errors[0]}"
+            what = f"{len(errors):,} of {counted(len(every), 'clip')} cannot be read, the first: {errors[0]}"
             yield Finding("error", what, "Fits will stop there.")
         else:
-            yield Finding("ok", f"{len(every):,} clips, all readable.")
+            yield Finding("ok", f"{counted(len(every), 'clip')}, all readable.")
     else:
         yield from check_images("training", paths, case.store, subprogress(case.report, 0, 0.4))
         if unlabelled:
@@ -161,7 +162,7 @@ def check_sides(case: Examination) -> Iterator[Finding]:
     """Warn of files that are named after the other hemisphere than they are given for."""
     if named := [(block, path) for block, path in files_of_sides(case.files) if is_named_other(path, block)]:
         block, path = named[0]
-        more = f", and {len(named) - 1} more files are named so" if len(named) > 1 else ""
+        more = f", and {counted(len(named) - 1, 'more file is', 'more files are')} named so" if len(named) > 1 else ""
         what = f"{path.name} is given for {block}, but its name is of the other hemisphere{more}."
         yield Finding("warning", what, "Left and right may be swapped.", f"Look at {FILE}, or rename the file.")
 
@@ -172,7 +173,8 @@ def check_rows(case: Examination) -> Iterator[Finding]:
     if (sessions := case.rows.work.sessions) is not None:
         n_each = np.bincount(sessions)
         yield Finding(
-            "ok", f"{len(n_each)} sessions of {n_each.min():,} to {n_each.max():,} rows, in each of which every column is z-scored."
+            "ok",
+            f"{counted(len(n_each), 'session')} of {n_each.min():,} to {n_each.max():,} rows, in each of which every column is z-scored.",
         )
     if case.files.average:
         yield Finding("ok", f"{len(case.rows.measured):,} measured rows become {len(paths):,}: the mean of each stimulus.")
@@ -183,11 +185,13 @@ def check_rows(case: Examination) -> Iterator[Finding]:
                                          ("columns are z-scored", work.zscore)) if asked]  # fmt: skip
         within = f" {' and '.join(done).capitalize()} within each." if done else ""
         seconds = f"one every {work.tr:g} s"
-        yield Finding("ok", f"{len(lengths):,} runs of {lengths.min():,} to {lengths.max():,} samples, {seconds}{dropped}.{within}")
+        yield Finding(
+            "ok", f"{counted(len(lengths), 'run')} of {lengths.min():,} to {lengths.max():,} samples, {seconds}{dropped}.{within}"
+        )
     n_groups, n_shown = len(np.unique(groups)), len(set(paths))
-    repeated = "" if n_shown == len(paths) else f" of {n_shown:,} images, some repeated"
-    kept = "" if n_groups == len(paths) else f" Splits keep {n_groups:,} groups of rows together."
-    yield Finding("ok", f"{len(paths):,} rows{repeated}.{kept}")
+    repeated = "" if n_shown == len(paths) else f" of {counted(n_shown, 'image')}, some repeated"
+    kept = "" if n_groups == len(paths) else f" Splits keep {counted(n_groups, 'group')} of rows together."
+    yield Finding("ok", f"{counted(len(paths), 'row')}{repeated}.{kept}")
     if case.files.repeats is not None and images[0] not in paths and images[1] in paths:
         what = f"{case.files.repeats.name} never names image 0 and begins with image 1."
         yield Finding("warning", what, "If it counts from 1, every row is fitted to the wrong image.", FROM_ONE)
@@ -222,7 +226,7 @@ def _check_block(case: Examination, block: str, paths: Sequence[Path], report: R
         what = f"{block}: {array.path.name} is {reader.what if reader else 'an array'} of {array.dtype}, {shape}{rows}."
         yield Finding("ok", what)
         if reader is not None and reader.what == TEXT and _may_hold_decimal_commas(array):
-            what = f"{block}: {array.path.name} holds whole numbers alone, in {array.shape[1]} columns."
+            what = f"{block}: {array.path.name} holds whole numbers alone, in {counted(array.shape[1], 'column')}."
             meaning = "Where commas stand for decimal points, each number is read as two."
             yield Finding("warning", what, meaning, "Write numbers with a point, should that be so.")
     rows, key = read_rows_of(matrix, work, case.store, subprogress(report, 0, 0.5))
@@ -251,7 +255,7 @@ def check_rois(case: Examination) -> Iterator[Finding]:
             yield Finding("ok", f"no ROIs in {block}.", "There are no ROI bars for it.")
             continue
         inside = len(np.unique(np.concatenate(list(rois.values()))))
-        yield Finding("ok", f"{block}: {len(rois)} ROIs hold {inside:,} of {n_vertices:,} vertices.")
+        yield Finding("ok", f"{block}: {counted(len(rois), 'ROI holds', 'ROIs hold')} {inside:,} of {n_vertices:,} vertices.")
         yield from check_sizes(block, rois)
 
 
@@ -309,7 +313,7 @@ def check_splits(case: Examination) -> Iterator[Finding]:
         return
     for name, split in read_splits(case.files.splits, case.rows.paths).items():
         tests = ", ".join(f"{test} {len(rows):,}" for test, rows in split.tests.items())
-        yield Finding("ok", f"split {NAMED}:{name}: {len(split.train):,} rows train; test sets: {tests}.")
+        yield Finding("ok", f"split {NAMED}:{name}: {counted(len(split.train), 'row trains', 'rows train')}; test sets: {tests}.")
         for test, rows in split.tests.items():
             if len(torn := np.intersect1d(case.rows.groups[split.train], case.rows.groups[rows])):
                 what = f"{NAMED}:{name}:{test} trains and tests on rows of {len(torn):,} of the same stimuli or groups."
@@ -323,7 +327,7 @@ def check_tables(case: Examination) -> Iterator[Finding]:
 
 
 def _check_table(name: str, table: FeatureTable) -> Iterator[Finding]:
-    sizes = ", ".join(f"{layer} {table.read(layer).shape[1]:,} columns" for layer in table.layers)
+    sizes = ", ".join(f"{layer} {counted(table.read(layer).shape[1], 'column')}" for layer in table.layers)
     yield Finding("ok", f"features given/{name}: {sizes}.")
 
 

@@ -25,6 +25,7 @@ from encoding.datasets.own.array_files import member_shapes, open_array, read_ar
 from encoding.datasets.own.stimulus_names import as_stems, names_of_stimuli
 from encoding.datasets.own.text_tables import is_number, read_lines
 from encoding.runtime.registry import UnknownName, unknown
+from encoding.runtime.wording import counted
 from encoding.storage.fingerprints import file_fingerprint
 from encoding.storage.keys import digest
 from encoding.storage.store import Store
@@ -137,7 +138,7 @@ class FeatureTable:
         counts = f"{shown:,} stimuli" if shown == len(self.stimuli) else f"{shown:,} stimuli in {len(self.stimuli):,} rows of responses"
         turned = self._shape(layer)[-1] in (shown, len(self.stimuli)) and len(self._shape(layer)) == 2
         fix = "Its columns are as many: save X.T." if turned else "Save a row for each, or a .csv whose first column names the stimulus."
-        raise BadData(f"{self.path}{of} has {n_rows:,} rows, but there are {counts}. {fix}")
+        raise BadData(f"{self.path}{of} has {counted(n_rows, 'row')}, but there are {counts}. {fix}")
 
     def read(self, layer: str) -> np.ndarray:
         """Read the features of every stimulus, (n_stimuli, n_features) float32.

@@ -13,6 +13,7 @@ import numpy as np
 
 from encoding.datasets._base import BadData
 from encoding.datasets._images import require_regular
+from encoding.runtime.wording import counted
 from encoding.storage.files import raise_passing
 from encoding.storage.fingerprints import file_fingerprint, is_remembered
 from encoding.storage.keys import digest
@@ -53,7 +54,7 @@ def read_mask(path: Path, n_columns: int) -> tuple[np.ndarray, tuple[int, int, i
     voxels = np.flatnonzero(values)
     if len(voxels) != n_columns:
         raise BadData(
-            f"{path} marks {len(voxels):,} voxels but the responses have {n_columns:,} columns. "
+            f"{path} marks {counted(len(voxels), 'voxel')} but the responses have {counted(n_columns, 'column')}. "
             "Columns are the marked voxels in C order: Y = volumes[:, mask == 1]."
         )
     return voxels, values.shape, affine_in_mm(image, path)

@@ -18,6 +18,7 @@ from encoding.datasets.own.response_files import ResponseMatrix, RowWork
 from encoding.datasets.own.runs import Runs, RunWork, divided_by_files, film_groups, read_runs, sample_paths
 from encoding.datasets.own.stimuli import event_rows
 from encoding.runtime.progress import Report, silent
+from encoding.runtime.wording import counted
 from encoding.storage.fingerprints import first_equal, first_equal_files
 from encoding.storage.store import Store
 
@@ -203,7 +204,7 @@ def _same_rows(files: SubjectFiles, shapes: Mapping[str, tuple[int, ...]]) -> in
     for other, shape in shapes.items():
         if shape[0] != n_rows:
             raise BadData(
-                f"{files.responses[block][0]} has {n_rows:,} rows but {files.responses[other][0]} has {shape[0]:,}. "
+                f"{files.responses[block][0]} has {counted(n_rows, 'row')} but {files.responses[other][0]} has {shape[0]:,}. "
                 "Every block answers the same stimuli, one a row."
             )
     return n_rows
@@ -214,7 +215,7 @@ def _miscounted(files: SubjectFiles, n_images: int, shapes: Mapping[str, tuple[i
     path = files.responses[block][0]
     place = files.images.files or files.images.names or (files.images.events[0] if files.images.events else files.images.folder)
     path = f"{path} and {len(files.responses[block]) - 1} more" if len(files.responses[block]) > 1 else path
-    found = f"{place} holds {n_images:,} {'names' if files.images.names else 'images'} but {path} has {n_rows:,} rows."
+    found = f"{place} holds {counted(n_images, 'name' if files.images.names else 'image')} but {path} has {counted(n_rows, 'row')}."
     if n_vertices == n_images:
         return f"{found} It has {n_vertices:,} columns, so it looks transposed: save Y.T, or write transposed = true below the subject."
     if files.images.events:

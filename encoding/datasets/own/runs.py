@@ -15,6 +15,7 @@ from encoding.datasets.own.array_files import split_member
 from encoding.datasets.own.columns import read_numbers
 from encoding.datasets.own.description import SubjectFiles
 from encoding.datasets.own.stimuli import event_rows
+from encoding.runtime.wording import counted
 from encoding.storage.keys import digest
 from encoding.storage.npy import NpyRows, NpyWriter
 
@@ -162,7 +163,8 @@ def check_lengths(shown: Sequence[Window], seconds: Mapping[Path, float], runs: 
             run = runs.of_row[row]
             late = sum(each.start >= seconds[each.film] for each, other in zip(shown, rows, strict=True) if runs.of_row[other] == run)
             raise BadData(
-                f"{window.film} lasts {seconds[window.film]:,.1f} s, and {late:,} samples of {runs.names[run]} were taken after its end. "
+                f"{window.film} lasts {seconds[window.film]:,.1f} s, and {counted(late, 'sample')} of {runs.names[run]} "
+                f"{'was' if late == 1 else 'were'} taken after its end. "
                 "Leave them out: drop = [0, n], with n of the run that has the most."
             )
 

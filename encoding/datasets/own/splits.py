@@ -26,6 +26,7 @@ from encoding.datasets._images import require_regular
 from encoding.datasets._spelling import decoded
 from encoding.datasets.own.sections import Section
 from encoding.evaluation.splits import NAMED, NamedSplit
+from encoding.runtime.wording import counted
 from encoding.storage.files import raise_passing
 
 MAX_BYTES = 64 * 2**20
@@ -65,7 +66,8 @@ def read_splits(path: Path, rows: Sequence[Path]) -> dict[str, NamedSplit]:
         for test, tested in testing.items():
             if len(both := np.intersect1d(training, tested)):
                 raise BadData(
-                    f"{path}: {name}: {len(both):,} rows train and are of the test set {test} too, the first {both[0]} "
+                    f"{path}: {name}: {counted(len(both), 'row trains and is', 'rows train and are')} "
+                    f"of the test set {test} too, the first {both[0]} "
                     f"({rows[both[0]].name}). Take them out of one."
                 )
         found[name] = NamedSplit(training, testing)

@@ -14,6 +14,7 @@ from encoding.datasets._base import BadData
 from encoding.datasets._images import require_regular
 from encoding.datasets._spelling import decoded
 from encoding.datasets.own.arrays import choose_member
+from encoding.runtime.wording import counted
 from encoding.storage.files import passing_errors_of
 
 MAX_TEXT_BYTES = 2 * 2**30
@@ -89,7 +90,8 @@ def read_lines(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
     for number, cells in lines:
         if len(cells) != len(lines[0][1]):
             raise BadData(
-                f"{path}, line {number} has {len(cells)} cells where line {lines[0][0]} has {len(lines[0][1])}. Save the table again."
+                f"{path}, line {number} has {counted(len(cells), 'cell')} "
+                f"where line {lines[0][0]} has {len(lines[0][1])}. Save the table again."
             )
     if all(map(is_number, lines[0][1])):
         if delimiter == "," and _are_decimal_commas([cells for _, cells in lines]):

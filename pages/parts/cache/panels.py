@@ -15,6 +15,7 @@ from encoding.runs.exchange import BAD_SENDER, import_, is_sender, packed
 from encoding.runs.exchange_models import export_refusal
 from encoding.runs.manifest import BadExchange
 from encoding.runs.table import short_name
+from encoding.runtime.wording import counted
 from encoding.storage.inventory import (
     IRREPLACEABLE,
     STAGES,
@@ -145,7 +146,7 @@ def store_panel() -> None:
     """Show the stored results by stage, verify their checksums and remove selected ones."""
     every = _entries(str(store().root))
     total = sum(one.n_bytes for one in every)
-    st.markdown(f"**{len(every):,} results, {file_size(total)}** in `{store().root}`")
+    st.markdown(f"**{counted(len(every), 'result')}, {file_size(total)}** in `{store().root}`")
     if not every:
         return
     table = by_stage(every)
@@ -206,7 +207,7 @@ def _prune(entries: Sequence[StoreEntry]) -> None:
         models = models_of_composed(store(), {one.key for one in targets})
         targets = [one for one in targets if one.key not in models]
         size = file_size(sum(one.n_bytes for one in targets))
-        st.markdown(f"Would remove **{len(targets):,} results, {size}**. Nothing is removed yet.")
+        st.markdown(f"Would remove **{counted(len(targets), 'result')}, {size}**. Nothing is removed yet.")
         lost = sorted({one.stage for one in targets} & set(IRREPLACEABLE))
         if lost:
             st.warning("Imported fits cannot be computed again here: whoever sent them would have to send them once more.")
@@ -228,7 +229,7 @@ def _prune(entries: Sequence[StoreEntry]) -> None:
         busy = any(not each.finished for each in (*jobs().all(), *experiments().all().values()))
         if busy:
             st.info("A job or an experiment is under way and may need what would be removed. Wait for it, or cancel it.")
-        sure = st.checkbox(f"Yes, remove {len(targets):,} results", key="prune_sure", disabled=not targets or busy)
+        sure = st.checkbox(f"Yes, remove {counted(len(targets), 'result')}", key="prune_sure", disabled=not targets or busy)
         st.button("Remove", key="prune", disabled=not (sure and targets) or busy, on_click=_remove, args=(targets,))
 
 
@@ -241,7 +242,7 @@ def _remove(targets: Sequence[StoreEntry]) -> None:
         return
     kept = f" {len(done.in_use):,} kept, as a fit or a search that is going on uses it." if done.in_use else ""
     kept += f" {len(done.members):,} kept, as composed fits are made of them." if done.members else ""
-    st.session_state["_pruned"] = f"Removed {len(done.removed):,} results: {file_size(done.n_bytes)} freed.{kept}"
+    st.session_state["_pruned"] = f"Removed {counted(len(done.removed), 'result')}: {file_size(done.n_bytes)} freed.{kept}"
     st.session_state["prune_sure"] = False
     _entries.clear()
     forget_opened_runs()

@@ -8,6 +8,7 @@ import streamlit as st
 from encoding import plots
 from encoding.analysis.lookup import find_vertex, vertex_name
 from encoding.analysis.tuning import Tuning, kinds, label_means, measure_correlations, repeats, rois_at, selectivity
+from encoding.runtime.wording import counted
 from pages.parts.shared.brain_component import Selection
 from pages.parts.shared.chart import chart
 from pages.parts.shared.glossary import explained
@@ -90,7 +91,7 @@ def spread_facts(subject_view: SubjectView, tuning: Tuning) -> str:
     """Mean and spread of responses, and over how many rows and different stimuli."""
     n = len(tuning.values)
     mean = round(float(tuning.values.mean(dtype=float)), 3) + 0.0  # no -0.000
-    numbers = f"Mean {mean:.3f}, standard deviation {tuning.values.std(dtype=float):.3f} over {n:,} rows"
+    numbers = f"Mean {mean:.3f}, standard deviation {tuning.values.std(dtype=float):.3f} over {counted(n, 'row')}"
     if len(tuning.rows) < n:
         numbers += f" of {len(tuning.rows):,} different {subject_view.what}; below, each counts once, with the mean over its repeats"
     return f"{numbers}."

@@ -23,6 +23,7 @@ from encoding.fits.composition import READOUT
 from encoding.jobs.tasks import ComposeRequest, compose_fits
 from encoding.plots.brain.brain_map import BrainMap
 from encoding.runs.labels import parts_label
+from encoding.runtime.wording import counted
 from encoding.storage.keys import digest
 from pages.parts.experiments.panels import BRAIN_HEIGHT, Shown
 from pages.parts.experiments.submission import submission_panel
@@ -161,7 +162,8 @@ def _worth(table: pd.DataFrame, hemi: str, quantity: str, source: str) -> None:
     chosen = of_regions(table[table["winner"] != ""])
     test, best = chosen["test"].mean(), chosen["test_best"].mean()
     st.caption(
-        f"{plots.hemi_name(hemi)}. Mean over {len(chosen)} regions: {test:.3f} on test images for what was chosen on validation images; "
+        f"{plots.hemi_name(hemi)}. Mean over {counted(len(chosen), 'region')}: "
+        f"{test:.3f} on test images for what was chosen on validation images; "
         f"a choice on the test images would report {best:.3f}."
     )
 

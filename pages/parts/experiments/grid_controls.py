@@ -17,6 +17,7 @@ from encoding.experiments.experiment import ALL_LAYERS, CURATED, NO_BUDGET
 from encoding.experiments.records import Record, records
 from encoding.experiments.selection import with_validation
 from encoding.runs.labels import dataset_label, readout_label, split_label, subject_label, weights_label
+from encoding.runtime.wording import counted
 from pages.parts.experiments.recipe_choice import recipe_experiment, recipe_names
 from pages.parts.shared.absent_data import absent_data
 from pages.parts.shared.access import check_weights
@@ -56,7 +57,7 @@ def _chosen() -> Record | str:
     except OSError as wrong:
         st.error(plain(wrong))
         known = {}
-    names = {NEW: "New grid"} | {key: f"{each.title or each.labels[0]} · {len(each.labels)} fits" for key, each in known.items()}
+    names = {NEW: "New grid"} | {key: f"{each.title or each.labels[0]} · {counted(len(each.labels), 'fit')}" for key, each in known.items()}
     names |= recipe_names()
     key = choose("Experiment", "experiment", list(names), NEW, labels=names.__getitem__, place=st.sidebar)
     return known.get(key, key)

@@ -22,6 +22,7 @@ from encoding.fits.score_tables import BOTH, EVERY_VERTEX
 from encoding.plots.brain.score_maps import score_brain
 from encoding.plots.heatmap import quantity_of
 from encoding.runtime.csv import to_csv
+from encoding.runtime.wording import counted
 from pages.parts.shared.brain_component import brain_view
 from pages.parts.shared.brain_controls import outline_control, say_no_place, surface_control
 from pages.parts.shared.chart import chart, origin
@@ -248,4 +249,4 @@ def heading(experiment: Experiment, n_cells: int) -> str:
         f"{values if isinstance(values, str) else len(values)} {PLURALS.get(name, f'values of {in_text(NAMES[name])}')}"
         for name, values in lists.items()
     ]
-    return f"Which of {n_cells:,} fits predicts best, over {', '.join(varied)}?"
+    return f"Which of {counted(n_cells, 'fit')} predicts best, over {', '.join(varied)}?"

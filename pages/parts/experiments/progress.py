@@ -23,6 +23,7 @@ from encoding.fits.training_data import is_complete
 from encoding.jobs.experiments import ExperimentState
 from encoding.runtime.device import choose_device
 from encoding.runtime.durations import duration
+from encoding.runtime.wording import counted
 from encoding.storage.keys import digest
 from pages.parts.shared.access import change_button, may_change
 from pages.parts.shared.fragment import fragment
@@ -102,24 +103,25 @@ def run_panel(experiment: Experiment, cells: Sequence[Cell], planned: Sequence[P
     if state is not None and state.error:
         st.error(plain(state.error))
     elif state is not None and state.status is not None and state.status.count("failed"):
-        st.error(f"{state.status.count('failed'):,} of {len(cells):,} fits failed.")
+        st.error(f"{state.status.count('failed'):,} of {counted(len(cells), 'fit')} failed.")
         _cells_table(state.labels, state.status)
     if n_finished == len(cells):
         return
     text, button = st.columns([5, 1], vertical_alignment="center")
     kept = "They run in the background and are kept." if may_change() else "This server only shows what is there."
     needs = _needs(planned)
-    takes = f" They take {needs}." if needs is not None and needs.n_fits == len(cells) - n_finished else ""
-    text.info(f"{len(cells) - n_finished:,} of {len(cells):,} fits are not there yet.{takes} {kept}")
+    n_left = len(cells) - n_finished
+    takes = f" They take {needs}." if needs is not None and needs.n_fits == n_left else ""
+    text.info(f"{n_left:,} of {counted(len(cells), 'fit')} {'is' if n_left == 1 else 'are'} not there yet.{takes} {kept}")
     for label, problem in () if needs is None else needs.problems[:MOST_PROBLEMS]:
         st.warning(f"{plain(label)}: {plain(problem)}")
     if needs is not None and len(needs.problems) > MOST_PROBLEMS:
-        st.warning(f"{len(needs.problems) - MOST_PROBLEMS:,} more fits have too little room.")
+        st.warning(f"{counted(len(needs.problems) - MOST_PROBLEMS, 'more fit has', 'more fits have')} too little room.")
     with button:
         change_button(
             "Go on" if n_finished else "Run", key="run_experiment", type="primary", width="stretch", on_click=_start, args=(experiment,)
         )
-    with st.expander(f"The {len(cells):,} fits", type="compact"):
+    with st.expander(f"The {counted(len(cells), 'fit')}", type="compact"):
         labels = [cell.label for cell in cells[:MOST_ROWS]]
         st.dataframe({"Fit": labels}, hide_index=True, height=min(320, 38 + 35 * len(labels)), alt="the fits of the experiment")
         if len(cells) > MOST_ROWS:

@@ -16,6 +16,7 @@ from encoding.jobs import Job
 from encoding.jobs.tasks import tune
 from encoding.readouts import known_space, search_space
 from encoding.runtime.durations import duration
+from encoding.runtime.wording import counted
 from pages.parts.shared.access import change_button
 from pages.parts.shared.chart import chart
 from pages.parts.shared.fragment import fragment
@@ -68,7 +69,7 @@ def _search(spec: FitSpec) -> None:
         label = ("Go on" if n_done else "Start") + takes
         change_button(label, key="start_search", type="primary", on_click=_submit, args=(request,), disabled=enough or running is not None)
         if enough and not running:
-            st.caption(f"There are {n_done} trials: raise **Trials** to go on.")
+            st.caption(f"There {'is' if n_done == 1 else 'are'} {counted(n_done, 'trial')}: raise **Trials** to go on.")
     if running:
         settle("a job is watched")
         _watch(running.spec)
@@ -117,7 +118,7 @@ def _asked(spec: FitSpec) -> SearchRequest | None:
 def _takes(request: SearchRequest, n_trials: int) -> str:
     """Time that some trials take, for the button that starts them; empty while nothing can be known."""
     needed = needs(request.spec)
-    return "" if needed is None else f" · {n_trials} trials, about {duration(max(1.0, search_seconds(needed, n_trials)))}"
+    return "" if needed is None else f" · {counted(n_trials, 'trial')}, about {duration(max(1.0, search_seconds(needed, n_trials)))}"
 
 
 def _submit(request: SearchRequest) -> None:
@@ -196,7 +197,8 @@ def _offer(spec: FitSpec, search: Search) -> None:
     used = search.best_spec.options == spec.options
     several = has_several_folds(spec.split)
     high = " Other folds test these images, so that the score of a fit with it is a little too high." if several else ""
-    st.markdown(f"Best of {len(search.trials)} trials: mean r **{search.best_value:.3f}** on validation images with {plain(values)}.{high}")
+    trials = counted(len(search.trials), "trial")
+    st.markdown(f"Best of {trials}: mean r **{search.best_value:.3f}** on validation images with {plain(values)}.{high}")
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         help = None if used else "Puts these parameters into the sidebar; then press Fit."
         st.button("Use the best", key="use_best", on_click=choose_parameters, args=(spec.readout, search.best), disabled=used, help=help)

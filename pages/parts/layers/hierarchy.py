@@ -13,6 +13,7 @@ from encoding.analysis.hierarchy import PUBLISHED_ORIGIN, Hierarchy, hierarchy, 
 from encoding.analysis.layer_ranking import by_layer
 from encoding.analysis.layer_sweep import SweepResult
 from encoding.runtime.csv import to_csv
+from encoding.runtime.wording import counted
 from pages.parts.layers.swept import OF_SWEEP, draws_of, origin, shares_of, table_of
 from pages.parts.shared.chart import chart
 
@@ -75,7 +76,7 @@ def _index_text(backbone: str, hierarchy: Hierarchy, n_layers: int) -> str:
     if not np.isfinite(hierarchy.index):
         why = "one layer is best everywhere" if len(hierarchy.rois) > 2 else "fewer than three regions have a stage"
         return f"{backbone}: no hierarchy index, since {why}."
-    few = f" With {n_layers} layers it cannot say much." if n_layers < 4 else ""
+    few = f" With {counted(n_layers, 'layer')} it cannot say much." if n_layers < 4 else ""
     undefined = f" In {100 * (1 - hierarchy.defined):.0f} % of draws one layer was best everywhere." if hierarchy.defined < 1 else ""
     draws = f" (95 % of draws: {_number(hierarchy.low)} to {_number(hierarchy.high)})" if np.isfinite(hierarchy.low) else ""
     return f"{backbone}: hierarchy index **{_number(hierarchy.index)}** over {len(hierarchy.rois)} regions{draws}.{undefined}{few}"

@@ -12,6 +12,7 @@ from encoding.experiments.sweep import plans
 from encoding.fits.plan import Plan
 from encoding.jobs import Job
 from encoding.jobs.tasks import sweep_layers
+from encoding.runtime.wording import counted
 from pages.parts.shared.absent_data import absent_data
 from pages.parts.shared.access import change_button, may_change
 from pages.parts.shared.fit_controls import DataNotHere, fit_controls, forget_controls
@@ -167,7 +168,10 @@ def _standing(sweep: Sweep, sweep_result: SweepResult, job: Job | None) -> None:
         start = f"The work runs in the background, and cells fill as layers are finished.{fetch}"
         start = start if may_change() else "This server only shows what is there."
         with st.container(border=True, horizontal=True, vertical_alignment="center", key="sweep_strip"):
-            st.markdown(f"{before}**{n_left} of {len(sweep.cells)} layers are not fitted yet.** {start}", width="stretch")
+            st.markdown(
+                f"{before}**{n_left} of {counted(len(sweep.cells), 'layer')} {'is' if n_left == 1 else 'are'} not fitted yet.** {start}",
+                width="stretch",
+            )
             change_button(_label(sweep_result), key="sweep_here", type="primary", on_click=_submit, args=(sweep,))
 
 
@@ -177,5 +181,5 @@ def _watch(sweep: Sweep, n_shown: int) -> None:
     job = jobs().get(sweep.job_key)
     if job is None or job.finished or len(find_swept(sweep).cells) != n_shown:
         st.rerun()
-    st.progress(job.fraction, f"**{standing(job)}** · {n_shown} of {len(sweep.cells)} layers finished · {plain(job.text)}")
+    st.progress(job.fraction, f"**{standing(job)}** · {n_shown} of {counted(len(sweep.cells), 'layer')} finished · {plain(job.text)}")
     cancel_button(job, key="cancel_sweep")

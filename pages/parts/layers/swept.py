@@ -13,6 +13,7 @@ from encoding.analysis.layer_ranking import has_draws, roi_draws, roi_rows, win_
 from encoding.analysis.layer_sweep import Sweep, SweepResult, concat_tables
 from encoding.evaluation.scores import SCORES
 from encoding.runs.labels import split_label, weights_label
+from encoding.runtime.wording import counted
 from pages.parts.shared.server_state import display_key
 
 
@@ -65,7 +66,7 @@ def origin(sweep_result: SweepResult, *, short: bool = False) -> str:
     parts = [
         "Simulated" if result.plan.subject.simulated else "",
         f"{spec.dataset} {spec.subject}",
-        f"{len(sweep_result.cells)} of {len(sweep_result.sweep.cells)} layers of {', '.join(sweep_result.sweep.backbones)}",
+        f"{len(sweep_result.cells)} of {counted(len(sweep_result.sweep.cells), 'layer')} of {', '.join(sweep_result.sweep.backbones)}",
         "" if spec.weights == "pretrained" else weights_label(spec.weights),
         spec.components_label,
         spec.readout,

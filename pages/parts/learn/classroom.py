@@ -19,6 +19,7 @@ import streamlit as st
 from encoding import FitSpec
 from encoding.jobs.tasks import study
 from encoding.lessons.classroom import NAME, STEPS, Classroom
+from encoding.runtime.wording import counted
 from pages.parts.learn.lesson import Lesson
 from pages.parts.shared.access import change_button, may_change
 from pages.parts.shared.fragment import fragment
@@ -146,7 +147,7 @@ def _fits_beforehand(lessons: Sequence[Lesson]) -> None:
     specs = specs_of(lessons)
     missing = [spec for spec in specs if find_result(spec) is None]
     if not missing:
-        st.caption(f"The {len(specs)} fits behind the lessons' doors and exercises are all there.")
+        st.caption(f"The {counted(len(specs), 'fit')} behind the lessons' doors and exercises are all there.")
         return
 
     def compute() -> None:

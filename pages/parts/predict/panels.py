@@ -15,6 +15,7 @@ from encoding.fits.score_tables import EVERY_VERTEX
 from encoding.plots.brain.brain_map import BrainMap
 from encoding.plots.brain.colour_ranges import bulk, rounded_up
 from encoding.prediction.reliable import reliable, reliable_mask
+from encoding.runtime.wording import counted
 from pages.parts.predict.choices import WRONG, PredictionRequest, patterns, roi_widths
 from pages.parts.shared.brain_component import brain_view, clicked
 from pages.parts.shared.brain_controls import START_VIEW, outline_control, say_no_place, surface_control
@@ -265,7 +266,7 @@ def regions_panel(request: PredictionRequest, least_r: float, roi: str) -> None:
     chart(figure, "predicted_regions", alt=alt, source=origin(request.result), how=subject.unit.fill(HOW["regions"]), below=True)
     lines = " Lines: 95 % prediction intervals of the measured mean for new images." if has_intervals else ""
     n_gone = int((predicted.groupby("roi")["n_vertices"].sum() == 0).sum())
-    gone = f" {n_gone} regions have none, and no bar." if n_gone else ""
+    gone = f" {counted(n_gone, 'region has', 'regions have')} none, and no bar." if n_gone else ""
     over = f"the {subject.unit.many} with a test r of {least_r:.2f} or more" if has_test else f"every {subject.unit}"
     st.caption(f"Means over {over}.{lines}{gone}")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
+from encoding.runtime.wording import counted
 from pages.parts.shared.linked import enter
 from pages.parts.shared.server_state import subject_runs
 
@@ -17,7 +18,7 @@ def has_delays(dataset: str, subject: str) -> bool:
 def delay_control(dataset: str, subject: str, place: DeltaGenerator | None) -> str:
     """Choose delays in samples, as ``FitSpec.delays`` takes them; empty for none."""
     n_runs, tr = subject_runs(dataset, subject)
-    rows = f"Rows are samples of {n_runs:,} runs{f', one every {tr:g} s' if tr else ''}. " if n_runs else ""
+    rows = f"Rows are samples of {counted(n_runs, 'run')}{f', one every {tr:g} s' if tr else ''}. " if n_runs else ""
     return enter(
         "Delays",
         "delays",

@@ -15,6 +15,7 @@ from encoding.jobs.experiments import ExperimentState
 from encoding.jobs.tasks import STUDY_STAGES, study
 from encoding.runs.labels import model_label, network_label, readout_title, split_label
 from encoding.runtime.durations import duration
+from encoding.runtime.wording import counted
 from pages.parts.shared.access import change_button, may_cancel, may_change
 from pages.parts.shared.chart import chart
 from pages.parts.shared.fragment import fragment
@@ -222,7 +223,8 @@ def job_title(spec: Any) -> str:
     if isinstance(spec, FitSpec):
         text = f"Fit {_in_short(spec)}"
     elif isinstance(spec, Sweep):
-        text = f"Sweep: {_in_short(spec.spec, f'{len(spec.cells)} layers of ' + ', '.join(map(network_label, spec.backbones)))}"
+        layers = f"{counted(len(spec.cells), 'layer')} of {', '.join(map(network_label, spec.backbones))}"
+        text = f"Sweep: {_in_short(spec.spec, layers)}"
     elif isinstance(getattr(spec, "spec", None), FitSpec):
         kind = {"SearchRequest": "Search", "CurveRequest": "Learning curve"}.get(type(spec).__name__, type(spec).__name__)
         text = f"{kind}: {_in_short(spec.spec)}"

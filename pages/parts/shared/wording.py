@@ -39,15 +39,6 @@ def percent(share: float) -> str:
     return f"{number(100 * share, 0)} %"
 
 
-def counted(n: int, one: str, many: str = "") -> str:
-    """Count things; ``many`` is ``one`` with an s where it is not given.
-
-    >>> counted(1, "weight"), counted(2_000, "weight"), counted(2, "vertex", "vertices")
-    ('1 weight', '2,000 weights', '2 vertices')
-    """
-    return f"{n:,} {one if n == 1 else many or one + 's'}"
-
-
 def standard_errors(n: float) -> str:
     """Count standard errors to one decimal.
 

@@ -49,7 +49,7 @@ DAMAGES = {
     ),
     "responses infinite": (
         lambda at: damaged(at.responses("rh"), poked([-np.inf], [(0, 69)])),
-        r"in 1 vertices and 1 rows, first in row 0, vertex 69",
+        r"in 1 vertex and 1 row, first in row 0, vertex 69",
     ),
     "a row too few": (lambda at: damaged(at.responses("rh"), lambda a: a[:-1]), r"holds 24 images but rh_training_fmri\.npy has 23 rows"),
     "the last image missing": (

@@ -175,7 +175,7 @@ def _save_nan(layout):
         (_save(np.zeros((150, 2, 2))), r"shape \(150, 2, 2\) where \(n_rows, n_vertices\) is needed. Save a matrix"),
         (_save(np.zeros((150, 2), bool)), "holds bool where real numbers are needed"),
         (_save(np.zeros((150, 0))), "holds no responses"),
-        (_save_nan, r"training.npy holds NaN or infinite responses in 1 vertices and 1 rows, first in row 3, vertex 4"),
+        (_save_nan, r"training.npy holds NaN or infinite responses in 1 vertex and 1 row, first in row 3, vertex 4"),
         (_save(np.full((150, 2), 1e300)), "training.npy holds NaN or infinite responses in 2 vertices"),
     ],
 )

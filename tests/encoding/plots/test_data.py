@@ -66,4 +66,4 @@ def test_label_bars_stand_in_the_order_of_the_table_and_show_intervals():
     assert (
         list(figure.layout.yaxis.categoryarray) == ["face (10)", "word (1)"] and figure.layout.yaxis.range[0] > figure.layout.yaxis.range[1]
     )
-    assert figure.data[0].error_x.array[0] == 0.5 and "mean -0.500 over 1 stimuli" in figure.data[0].hovertext[1]
+    assert figure.data[0].error_x.array[0] == 0.5 and "mean -0.500 over 1 stimulus" in figure.data[0].hovertext[1]

@@ -102,7 +102,7 @@ def test_finished_cells_are_shown_while_others_are_awaited(page, store):
     assert not page.exception
     np.testing.assert_array_equal(cells(page).any(1), [False, True])
     assert (
-        any("1 of 2 layers are not fitted yet" in each.value for each in page.markdown) and "Go on" in page.button(key="start_sweep").label
+        any("1 of 2 layers is not fitted yet" in each.value for each in page.markdown) and "Go on" in page.button(key="start_sweep").label
     )
     assert any("The only layer so far: colour" in caption.value for caption in page.caption)
 

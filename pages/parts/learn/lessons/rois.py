@@ -12,11 +12,12 @@ from encoding.datasets.simulation.scenes import CATEGORIES
 from encoding.lessons.rois import Profile, found_rois, profile, responses_of
 from encoding.plots.brain.brain_map import BrainMap
 from encoding.plots.lessons_encoding import kinds
+from encoding.runtime.wording import counted
 from pages.parts.learn.exercise import Exercise, highest
 from pages.parts.learn.lesson import Lesson, lesson_brain, lesson_chart, source, subject, subject_key
 from pages.parts.shared.glossary import explain
 from pages.parts.shared.start import START
-from pages.parts.shared.wording import counted, signed, standard_errors
+from pages.parts.shared.wording import signed, standard_errors
 
 FIRST = "V1v"
 VIEWS = {"medial": ("V1v", "V1d", "V2v", "V2d", "RSC"), "lateral": ("EBA", "OFA", "OPA", "V3d", "midlateral", "lateral")}  # else below

@@ -12,12 +12,13 @@ from encoding import FitSpec
 from encoding.lessons.rois import responses_of
 from encoding.lessons.steps import Steps, drawn, steps
 from encoding.plots.lessons_encoding import components_path
+from encoding.runtime.wording import counted
 from pages.parts.learn.exercise import Exercise, bar
 from pages.parts.learn.lesson import Lesson, first_fit, first_plan, fit_source, lesson_chart, subject, subject_key
 from pages.parts.learn.lessons import _subject
 from pages.parts.shared.server_state import store
 from pages.parts.shared.start import START
-from pages.parts.shared.wording import counted, number, percent
+from pages.parts.shared.wording import number, percent
 
 ROI = "V1v"
 NUMBERS = (1, 2, 5, 10, 20, 50, 100)

@@ -79,7 +79,7 @@ def test_what_is_wrong_with_videos_is_named(videos, store):
         "sub02-full: 9 clips for 10 rows. Each row answers one clip.",
     ):
         assert part in told(findings, "error"), part
-    assert "1 clips equal others, the first 0006_0-1.mp4 and 0005_0-1.mp4" in told(findings, "warning")
+    assert "1 clip equals another, the first 0006_0-1.mp4 and 0005_0-1.mp4" in told(findings, "warning")
 
 
 def test_clips_without_people_have_no_responses(videos, store):

@@ -60,15 +60,13 @@ def test_images_of_another_mode_are_a_warning(layout, store):
     with Image.open(path) as image:
         image.convert("L").save(path)
     warnings = levels(diagnose(layout.folder, store), "warning")
-    assert any(
-        "1 training images are not RGB, the first train-0005_nsd-00032.png (L). They are converted" in warning for warning in warnings
-    )
+    assert any("1 training image is not RGB, the first train-0005_nsd-00032.png (L). They are converted" in warning for warning in warnings)
 
 
 def test_a_test_image_among_the_training_images_is_found_by_its_bytes(layout, store):
     shutil.copy(layout.test_images / "test-0003_nsd-00054.png", layout.training_images / "train-0008_nsd-00035.png")
     warnings = levels(diagnose(layout.folder, store), "warning")
-    assert any("1 test images are training images too, the first test-0003_nsd-00054.png, which is train-0008" in line for line in warnings)
+    assert any("1 test image is a training image too, the first test-0003_nsd-00054.png, which is train-0008" in line for line in warnings)
 
 
 def test_equal_images_of_different_ids_are_found_and_repeats_of_one_are_not(layout, store):
@@ -77,7 +75,7 @@ def test_equal_images_of_different_ids_are_found_and_repeats_of_one_are_not(layo
     shutil.copy(layout.training_images / "train-0003_nsd-00030.png", layout.training_images / "train-0009_nsd-00036.png")
     warnings = levels(diagnose(layout.folder, store), "warning")
     assert any(
-        "1 training images equal others of another NSD id, the first train-0009_nsd-00036.png and train-0003" in line for line in warnings
+        "1 training image equals one of another NSD id, the first train-0009_nsd-00036.png and train-0003" in line for line in warnings
     )
 
 
@@ -157,7 +155,7 @@ def test_rois_unlike_the_downloads_and_odd_image_sizes_are_warnings(layout, stor
     warnings = levels(diagnose(layout.folder, store), "warning")
     assert any("5 vertices in lh V1d. The challenge's download has 828" in line for line in warnings)
     assert not any("lh V1v." in line for line in warnings)
-    assert any("1 training images are not 425 x 425, the first train-0001_nsd-00007.png" in line for line in warnings)
+    assert any("1 training image is not 425 x 425, the first train-0001_nsd-00007.png" in line for line in warnings)
 
 
 def test_the_known_download_has_the_challenges_totals():

@@ -34,7 +34,7 @@ def test_a_sound_img2brain_gives_nothing_but_what_is_so(img2brain, store):
 def test_img2brain_without_the_marker_is_compared_with_the_download(img2brain, store):
     (img2brain / "SIMULATED.txt").unlink()
     warnings = told(diagnose(img2brain, store), "warning")
-    for part in ("11 training images. The download has 8,857", "1 test images. The download has 984", "30 voxels. The download has 10,000"):
+    for part in ("11 training images. The download has 8,857", "1 test image. The download has 984", "30 voxels. The download has 10,000"):
         assert part in warnings, part
 
 
@@ -53,10 +53,10 @@ def test_what_is_wrong_with_img2brain_is_named(img2brain, store):
     assert "1 of 10 training images cannot be read, the first: " in told(findings, "error")
     for part in (
         "the numbers in file names leave out 1, the first 5. If an image is missing, all rows after it are wrong",
-        "1 images without responses are training images too, the first 2.jpg, which is 02.jpg",
-        "1 rows have an image that another row has too, the first rows 0 and 9 (11.jpg)",
-        "1 training images are not RGB, the first 03.jpg (L)",
-        "1 training vertices have the same response in every row. They have no r.",
+        "1 image without responses is a training image too, the first 2.jpg, which is 02.jpg",
+        "1 row has an image that another row has too, the first rows 0 and 9 (11.jpg)",
+        "1 training image is not RGB, the first 03.jpg (L)",
+        "1 training vertex has the same response in every row. They have no r.",
     ):
         assert part in told(findings, "warning"), part
     assert "training.npy is float64. A float32 copy of 0.00 GB is kept in the cache" in told(findings, "ok")

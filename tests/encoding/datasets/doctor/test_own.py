@@ -41,7 +41,7 @@ OWN_FAULTS = {
         "warning",
         "1 of 11 images belong to no row",
     ),
-    "twins": ({"copy": ("00.png", "10.png")}, "warning", "1 rows have an image that another row has too, the first rows 0 and 10"),
+    "twins": ({"copy": ("00.png", "10.png")}, "warning", "1 row has an image that another row has too, the first rows 0 and 10"),
     "parted twins": (
         {"text": OWN + "groups = 'g.npy'", "copy": ("00.png", "10.png"), "g": np.arange(11)},
         "error",

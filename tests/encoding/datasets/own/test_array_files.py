@@ -99,7 +99,7 @@ def test_a_column_of_a_table_is_named_whatever_stands_in_the_others(tmp_path):
 
 
 WRONG = {
-    "ragged.csv": (lambda path: path.write_text("1,2\n3\n"), "line 2 has 1 cells where line 1 has 2"),
+    "ragged.csv": (lambda path: path.write_text("1,2\n3\n"), "line 2 has 1 cell where line 1 has 2"),
     "empty.csv": (lambda path: path.write_text(""), "an empty file"),
     "index.csv": (lambda path: path.write_text(",v\n0,1\n"), "index=False"),
     "page.csv": (lambda path: path.write_text("<!doctype html><html>"), "a web page"),

@@ -244,7 +244,7 @@ def test_images_in_folders_below_are_spoken_of(folder, store):  # noqa: F811
     with pytest.raises(BadData, match=r"holds no images .* 12 images lie in 3 folders below it.*stimuli\.files"):
         opened(folder, store)
     Image.new("RGB", (8, 8)).save(folder / "images" / "one.png")
-    with pytest.raises(BadData, match=r"holds 1 images but .* 12 images lie in 3 folders below"):
+    with pytest.raises(BadData, match=r"holds 1 image but .* 12 images lie in 3 folders below"):
         opened(folder, store)
     assert any("folders below" in str(finding) for finding in diagnose(folder, store))
 

@@ -122,7 +122,7 @@ WRONG = {
     "a row that is not there": ("[a]\ntrain = [1, 2]\ntest = [40, 3]", r"a.test.test: 40 names none of the 40 rows"),
     "a range beyond": ("[a]\ntrain = ['0:41']\ntest = [3]", "'0:41' names none of the 40 rows"),
     "a stimulus that is not there": ("[a]\ntrain = ['dog.png']\ntest = [3]", "'dog.png' names none"),
-    "both sides": ("[a]\ntrain = ['0:9']\ntest = ['8:12']", r"1 rows train and are of the test set test too, the first 8 \(8.png\)"),
+    "both sides": ("[a]\ntrain = ['0:9']\ntest = ['8:12']", r"1 row trains and is of the test set test too, the first 8 \(8.png\)"),
     "no test": ("[a]\ntrain = ['0:9']", r"needs train = \[...\] and test"),
     "an empty part": ("[a]\ntrain = []\ntest = [1]", "a, train: write a list of rows"),
     "a bare word": ("a = 3", r"a needs train"),
