@@ -96,7 +96,8 @@ def cases_of(cells: Sequence[PlannedCell], store: Store, over: Sequence[str], va
     unfinished = [cell for cell in cells if cell.plan is None or not is_complete(cell.plan, store)]
     if unfinished:
         raise NotFinished(
-            f"{len(unfinished):,} of {counted(len(cells), 'fit is', 'fits are')} not finished, such as {unfinished[0].cell.label}. Run the experiment."
+            f"{len(unfinished):,} of {counted(len(cells), 'fit is', 'fits are')} not finished, such as "
+            f"{unfinished[0].cell.label}. Run the experiment."
         )
     found: dict[tuple[tuple[str, str], ...], dict[str, tuple[Result, Result]]] = {}
     inner, n_splits = validation, len({each.split for each in by_spec if WITHIN not in each.split})
