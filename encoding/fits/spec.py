@@ -20,6 +20,10 @@ from encoding.fits.spec_values import parameters_of, plain, text_of, texts_of, w
 from encoding.readouts import READOUTS
 
 FORMER_FIELDS = {"focus": "target_groups", "company": "extra_subjects"}  # name in the first release to today's
+NOT_IN_THE_FIRST_RELEASE = (
+    "average_repeats", "component_scaling", "reduction", "degree", "delays", "input", "feature_budget", "feature_dtype",
+)  # fmt: skip
+FEATURE_SETTINGS = ("input", "pool", "frames", "layer_scaling", "component_scaling", "over_frames", "reduction", "degree")
 BUDGET_VARIABLE = "ENCODING_FEATURE_BUDGET"
 TEXTS = (
     "dataset", "subject", "backbone", "weights", "input", "pool", "over_frames", "layer_scaling", "component_scaling", "reduction",
@@ -210,22 +214,9 @@ class FitSpec:
         values = {first.get(name, name): value for name, value in self.to_dict().items()}
         if not self.scales_layers:
             del values["layer_scaling"]
-        if not self.average_repeats:
-            del values["average_repeats"]
-        if self.component_scaling == FitSpec.component_scaling:
-            del values["component_scaling"]
-        if self.reduction == FitSpec.reduction:
-            del values["reduction"]
-        if self.degree == FitSpec.degree:
-            del values["degree"]
-        if not self.delays:
-            del values["delays"]
-        if not self.input:
-            del values["input"]
-        if self.feature_budget == FitSpec.feature_budget:
-            del values["feature_budget"]
-        if self.feature_dtype == FitSpec.feature_dtype:
-            del values["feature_dtype"]
+        for name in NOT_IN_THE_FIRST_RELEASE:
+            if getattr(self, name) == getattr(FitSpec, name):
+                del values[name]
         return values
 
     @property
@@ -344,26 +335,26 @@ class FitSpec:
         else:  # of a sweep, whose other networks may have them
             has_weights = spec.has_weights or spec.weights != FitSpec.weights
         words += network
-        words += ["--input", spec.input] if spec.input else []
-        words += ["--pool", spec.pool] if full or spec.pool != FitSpec.pool else []
-        words += ["--frames", str(spec.frames)] if full or spec.frames != FitSpec.frames else []
-        words += ["--layer-scaling", spec.layer_scaling] if spec.layer_scaling != FitSpec.layer_scaling else []
-        words += ["--component-scaling", spec.component_scaling] if spec.component_scaling != FitSpec.component_scaling else []
-        words += ["--over-frames", spec.over_frames] if full or spec.over_frames != FitSpec.over_frames else []
-        words += ["--reduction", spec.reduction] if spec.reduction != FitSpec.reduction else []
-        words += ["--degree", str(spec.degree)] if spec.degree != FitSpec.degree else []
+        words += spec._stated(FEATURE_SETTINGS, full)
         words += [word for delays in read_delays(spec.delays) for word in ("--delays", *map(str, delays))]
         words += ["--weights", spec.weights] if has_weights else []
         words += ["--components", str(spec.n_components), "--readout", spec.readout]
         words += [word for name, value in spec.options for word in ("--set", f"{name}={_option_text(value)}")]
         words += ["--split", spec.split, *(["--average-repeats"] if spec.average_repeats else [])]
         words += ["--roi", *spec.rois] if spec.rois else []
-        words += ["--hemi", spec.hemi] if full or spec.hemi != FitSpec.hemi else []
-        words += ["--target-groups", spec.target_groups] if full or spec.target_groups != FitSpec.target_groups else []
+        words += spec._stated(("hemi", "target_groups"), full)
         words += ["--extra-subjects", *spec.extra_subjects] if spec.extra_subjects else []
-        if full or spec.feature_budget != FitSpec.feature_budget:
-            words += ["--feature-budget", "none" if spec.feature_budget is None else f"{spec.feature_budget:g}"]
-        words += ["--feature-dtype", spec.feature_dtype] if full or spec.feature_dtype != FitSpec.feature_dtype else []
+        words += spec._stated(("feature_budget", "feature_dtype"), full)
+        return words
+
+    def _stated(self, names: Sequence[str], full: bool) -> list[str]:
+        """Options for those of the fields ``names`` that differ from their defaults; ``full`` for all that are not empty."""
+        words = []
+        for name in names:
+            value, default = getattr(self, name), getattr(FitSpec, name)
+            if value != default or (full and value != ""):
+                text = "none" if value is None else str(value)
+                words += [f"--{name.replace('_', '-')}", text.removesuffix(".0") if isinstance(value, float) else text]
         return words
 
     def to_python(self, *, full: bool = False) -> str:

@@ -124,7 +124,14 @@ def test_the_python_snippet_makes_an_equal_spec():
     assert eval(text, {"FitSpec": FitSpec}) == spec
 
 
-VARIED = {"backbone": "torchvision/alexnet", "layers": ("features.1", "features.4"), "pool": "mean", "frames": 4, "rois": ("V1v",)}
+VARIED = {
+    "backbone": "torchvision/alexnet",
+    "layers": ("features.1", "features.4"),
+    "pool": "mean",
+    "frames": 4,
+    "rois": ("V1v",),
+    "feature_budget": 0.12345678,
+}
 
 
 @pytest.mark.parametrize("readout", READOUTS)
@@ -148,6 +155,7 @@ def test_commands_that_spell_everything_out_name_the_same_fit(readout, more):
         assert {name for name, _ in found.options} == set(parameters)
         assert asdict(READOUTS[readout].read(dict(found.options))) == parameters
         assert replace(found, options=spec.options) == spec
+    assert all(word in words for word in ("--layer-scaling", "--component-scaling", "--reduction", "--degree", "--feature-budget"))
     text = spec.to_python(full=True)
     meant = {field.name for field in fields(FitSpec)} - (set() if spec.has_weights else {"weights"})
     assert all(f"{name}=" in text for name in meant)
