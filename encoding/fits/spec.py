@@ -66,6 +66,17 @@ def read_budget(text: str) -> float | None:
     return n_gb
 
 
+def budget_text(budget: float | None) -> str:
+    """Write a feature budget as :func:`read_budget` reads it, to the last digit.
+
+    Examples
+    --------
+    >>> budget_text(2.0), budget_text(0.12345678), budget_text(None)
+    ('2', '0.12345678', 'none')
+    """
+    return "none" if budget is None else str(budget).removesuffix(".0")
+
+
 def default_budget() -> float | None:
     """The feature budget of fits that name none: ``$ENCODING_FEATURE_BUDGET``, else that of :class:`FitSpec`.
 
@@ -353,8 +364,7 @@ class FitSpec:
         for name in names:
             value, default = getattr(self, name), getattr(FitSpec, name)
             if value != default or (full and value != ""):
-                text = "none" if value is None else str(value)
-                words += [f"--{name.replace('_', '-')}", text.removesuffix(".0") if isinstance(value, float) else text]
+                words += [f"--{name.replace('_', '-')}", budget_text(value) if name == "feature_budget" else str(value)]
         return words
 
     def to_python(self, *, full: bool = False) -> str:

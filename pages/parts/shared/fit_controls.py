@@ -16,7 +16,7 @@ from encoding.evaluation.splits import RUNS
 from encoding.features.components import COMPONENT_SCALINGS, LAYER_SCALINGS, REDUCTIONS
 from encoding.features.given import is_given
 from encoding.features.half import FEATURE_DTYPES
-from encoding.fits.spec import TARGET_GROUPS, default_budget, read_budget
+from encoding.fits.spec import TARGET_GROUPS, budget_text, default_budget, read_budget
 from encoding.plots.look import HEMI_NAMES, hemi_name
 from encoding.readouts import Readout
 from encoding.runs.labels import (
@@ -285,11 +285,10 @@ def _split(dataset: str, subject: str, place: DeltaGenerator | None) -> str:
 
 def feature_budget_control(place: Any = st, *, key: str = "feature_budget") -> float | None:
     """Choose how many GB the stored features of a layer may take; None, written ``none`` in a link, for no limit."""
-    default = default_budget()
     text = enter(
         "Feature budget",
         key,
-        "none" if default is None else f"{default:g}",
+        budget_text(default_budget()),
         place=place,
         help="GB that the stored features of one layer may take. A larger layer is reduced to its components while the images pass through "
         "the network twice, and never stored. none: no limit.",

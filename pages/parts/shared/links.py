@@ -9,7 +9,7 @@ from encoding import BACKBONES, DATASETS, READOUTS, FitSpec
 from encoding.analysis.layer_sweep import Sweep
 from encoding.backbones._base import JOIN
 from encoding.fits.composition import ComposedSpec, is_composed
-from encoding.fits.spec import default_budget
+from encoding.fits.spec import budget_text, default_budget
 from pages.parts.shared.server_state import store
 from pages.parts.shared.start import START
 
@@ -82,7 +82,7 @@ def explore_query(spec: FitSpec, *, full: bool = False) -> dict[str, str | list[
     options = [(name, v) for name, v in options if v is not None or getattr(READOUTS[spec.readout].options(), name) is not None]
     values |= {f"{spec.readout}_{name}": ", ".join(map(_text, v)) if isinstance(v, tuple) else v for name, v in options}
     if full or spec.feature_budget != default_budget():
-        values["feature_budget"] = "none" if spec.feature_budget is None else f"{spec.feature_budget:g}"
+        values["feature_budget"] = budget_text(spec.feature_budget)
     if spec.rois:
         values["roi"] = spec.roi_names[0]
         if spec.target_groups.startswith("roi") or any("=" in roi for roi in spec.rois):

@@ -518,6 +518,7 @@ def test_a_region_and_a_vertex_become_what_is_looked_at():
     by_region = FitSpec(readout="mlp", target_groups="roi", rois=("V1v", "V1d"))
     assert explore_query(by_region)["rois"] == ["V1v", "V1d"]
     assert explore_query(FitSpec(hemi="lh")) == {"hemi": "lh"}
+    assert explore_query(FitSpec(feature_budget=0.12345678)) == {"feature_budget": "0.12345678"}
     assert explore_query(FitSpec(readout="tree", options={"max_depth": None})) == {"readout": "tree", "tree_max_depth": "none"}
     assert explore_query(FitSpec(readout="mlp", target_groups="roi")) == {"readout": "mlp", "target_groups": "roi"}
     assert explore_query(FitSpec(options={"alphas": (1.0, np.float64(2.5))})) == {"ridge_alphas": "1, 2.5"}
