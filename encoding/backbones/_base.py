@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from PIL import Image
 
+from encoding.runtime import random_state
 from encoding.runtime.registry import Registry, UnknownName, unknown
 
 if TYPE_CHECKING:
@@ -234,6 +235,5 @@ def seeded(build: Callable[[], nn.Module], seed: int) -> nn.Module:
     """Build a network with torch's random numbers seeded by ``seed``; the caller's random state is left alone."""
     import torch
 
-    with torch.random.fork_rng(devices=[]), torch.device("cpu"):
-        torch.random.default_generator.manual_seed(seed)  # torch.manual_seed would reseed GPUs too
+    with random_state.seeded(seed), torch.device("cpu"):
         return build()

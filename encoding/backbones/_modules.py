@@ -14,6 +14,7 @@ from encoding.backbones._base import Backbone, UnknownLayer, seeded
 from encoding.backbones._capture import visit
 from encoding.backbones._hooks import trace
 from encoding.backbones._pooling import find_pool
+from encoding.runtime import random_state
 from encoding.runtime.registry import unknown
 
 if TYPE_CHECKING:
@@ -166,7 +167,7 @@ def without_values(build: Callable[[], nn.Module]) -> nn.Module:
     import torch
 
     try:
-        with torch.device("meta"):
+        with random_state.seeded(0), torch.device("meta"):  # some values are drawn elsewhere
             return build()
     except (NotImplementedError, RuntimeError):  # its construction asks tensors for their values
         return seeded(build, 0).to("meta")

@@ -32,6 +32,7 @@ from encoding.backbones._checkpoints import weights_fingerprint
 from encoding.backbones._modules import Preparation
 from encoding.backbones._pooling import pooled
 from encoding.backbones._weights import PRETRAINED, fetch_weights, find_weights, seed_of
+from encoding.runtime.random_state import ONE_AT_A_TIME
 from encoding.runtime.registry import unknown
 from encoding.storage.files import in_home, raise_passing
 from encoding.storage.keys import digest
@@ -110,7 +111,7 @@ def models() -> Path:
 def build(seed: int) -> Any:
     """Build the Keras model with weights drawn from ``seed``. Python's and numpy's random numbers go on undisturbed, Keras's own do not."""
     keras = load_keras()
-    with _undisturbed():
+    with ONE_AT_A_TIME, _undisturbed():
         keras.utils.set_random_seed(seed)
         return keras.applications.NASNetMobile(weights=None)
 

@@ -141,13 +141,7 @@ def own_tensors(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 @cache
 def calls(network: str) -> Mapping[str, int]:
     """Every layer of a network in forward order, with its number of calls; nothing is computed."""
-    import torch
-
-    def build() -> nn.Module:
-        with torch.random.fork_rng(devices=[]):  # filters are drawn, also where nothing else is computed
-            return about(network).build().to("meta")
-
-    return find_layers(build, PREPARATION.crop)
+    return find_layers(lambda: about(network).build().to("meta"), PREPARATION.crop)  # its filters are drawn in any case
 
 
 def about(network: str) -> VOneNet:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from typing import ClassVar
 
 import numpy as np
@@ -160,15 +159,3 @@ def hidden(n_in: int, n_out: int, *, activation: str, batch_norm: bool, dropout:
     if dropout:
         layers.append(nn.Dropout(dropout))
     return layers
-
-
-@contextmanager
-def seeded(seed: int, device: str = "cpu") -> Iterator[None]:
-    """Seed torch's random numbers within the block; the state from before is restored afterwards."""
-    on_gpu = device.startswith("cuda")
-    with torch.random.fork_rng(devices=[torch.device(device).index or 0] if on_gpu else []):
-        torch.default_generator.manual_seed(seed)  # torch.manual_seed would reach every GPU too
-        if on_gpu:
-            with torch.cuda.device(device):
-                torch.cuda.manual_seed(seed)
-        yield

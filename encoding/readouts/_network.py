@@ -22,6 +22,7 @@ from encoding.readouts._train import Trained, first_seed, train
 from encoding.readouts._train_options import TrainingOptions
 from encoding.readouts._training import Training
 from encoding.runtime.progress import Report, silent, subprogress
+from encoding.runtime.random_state import seeded
 
 if TYPE_CHECKING:
     import torch
@@ -169,7 +170,7 @@ class NetworkReadout(Readout):
         return round(1 / options.validation)
 
     def fit(self, data: Training, options: TrainingOptions, *, device: str = "cpu", report: Report = silent) -> Model:
-        from encoding.readouts._layers import Network, Standardise, seeded
+        from encoding.readouts._layers import Network, Standardise
 
         subjects = (data, *data.extra_subjects)
         for each in subjects:
@@ -212,8 +213,6 @@ class NetworkReadout(Readout):
 
     def restore(self, arrays: Mapping[str, np.ndarray], data: Training | None) -> Model:
         import torch
-
-        from encoding.readouts._layers import seeded
 
         options = self.read(json.loads(bytes(np.asarray(arrays["options"]))))
         with seeded(0):

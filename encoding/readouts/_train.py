@@ -17,6 +17,7 @@ from encoding.evaluation.scores import r_from_moments
 from encoding.readouts._examples import ROW_BLOCK, Examples, batches
 from encoding.readouts._stopping import EarlyStopping
 from encoding.runtime.progress import Report, Step, silent
+from encoding.runtime.random_state import seeded
 
 if TYPE_CHECKING:
     import torch
@@ -121,8 +122,6 @@ class _Course:
         self.history: dict[str, list[float]] = {name: [] for name in HISTORY}
 
     def run_epoch(self, report: Report) -> None:
-        from encoding.readouts._layers import seeded
-
         options, epoch = self.options, self.epoch
         for group, rate in zip(self.optimiser.param_groups, self.rates, strict=True):
             group["lr"] = rate * self._decay(epoch)

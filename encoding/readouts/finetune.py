@@ -19,6 +19,7 @@ from encoding.readouts._options import key_values
 from encoding.readouts._train import first_seed, train
 from encoding.readouts._train_options import OPTIMISERS, TrainingOptions, check_share, one_of
 from encoding.runtime.progress import Report, silent, subprogress
+from encoding.runtime.random_state import seeded
 
 if TYPE_CHECKING:
     from encoding.backbones._blocks import Block, Cut
@@ -120,7 +121,7 @@ class Finetune(Readout):
         return round(1 / options.validation)
 
     def fit(self, data: Training, options: FinetuneOptions, *, device: str = "cpu", report: Report = silent) -> Model:
-        from encoding.readouts._layers import LinearHead, Network, seeded
+        from encoding.readouts._layers import LinearHead, Network
 
         subjects = (data, *data.extra_subjects)
         backbone = _opened(data).to(device)
@@ -172,8 +173,6 @@ class Finetune(Readout):
     def restore(self, arrays: Mapping[str, np.ndarray], data: Training) -> Model:
         """Load the stored tensors into the backbone that ``data`` opens."""
         import torch
-
-        from encoding.readouts._layers import seeded
 
         backbone = _opened(data)
         with seeded(0):
