@@ -56,12 +56,12 @@ def find_shown(spec: FitSpec | None) -> Shown | None:
     last, asked = st.session_state.get("_explored"), asked_to_start()
     if spec is None:
         return _stale(last)
+    job = jobs().get(job_key(spec))  # first: one that ends meanwhile has left what is looked for
     try:
         result = find_result(spec)
     except (LookupError, ValueError, OSError) as wrong:
         st.error(plain(wrong))
         return _stale(last)
-    job = jobs().get(job_key(spec))
     starts = result is None and job is None and ((spec == START and may_change()) or (asked and is_short([spec])))
     if starts and (job := submit_fit(spec)) is not None:
         st.rerun()  # so that every part of the page knows of the job

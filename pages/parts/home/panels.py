@@ -39,8 +39,8 @@ def forward() -> None:
 def brain_panel() -> None:
     """Show the simulated subject's brain: r of the first fit, or the simulation's noise ceiling until it is done."""
     try:
+        job = jobs().get(job_key(START))  # first: one that ends meanwhile has left what is looked for
         result = find_result(START)
-        job = jobs().get(job_key(START))
         if result is None and job is None and may_change():
             job = _start()
     except (LookupError, ValueError, OSError) as wrong:

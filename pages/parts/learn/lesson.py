@@ -22,7 +22,7 @@ from pages.parts.shared.access import change_button, may_change
 from pages.parts.shared.brain_component import brain_view
 from pages.parts.shared.chart import chart
 from pages.parts.shared.fragment import fragment
-from pages.parts.shared.job_progress import standing
+from pages.parts.shared.job_progress import ended_without, standing
 from pages.parts.shared.links import explore_address, layers_address
 from pages.parts.shared.server_state import find_result, job_key, jobs, planned, settle, store
 from pages.parts.shared.start import START
@@ -93,21 +93,24 @@ class Lesson:
 
 def prepared() -> bool:
     """Whether the subject and its first fit exist; else start a job that computes them and show its progress."""
+    job = jobs().get(job_key(START))  # first: one that ends meanwhile has left what is looked for
     try:
         if find_result(START) is not None:
             return True
     except (LookupError, ValueError, OSError) as wrong:
         st.error(plain(wrong))
         return False
-    job = jobs().get(job_key(START))
     if job is None and not may_change():
         st.info("The lessons need the simulated subject and a first fit, which are not here, and this server starts nothing.")
         return False
     job = job or _submit()
     if job is None:
         return False
-    if job.finished:
+    if job.state == "done":
+        st.warning(ended_without("the first fit of these lessons", again=""))
+    elif job.finished:
         st.error(f"The simulated subject could not be made ready: {plain(job.error or job.state)}")
+    if job.finished:
         change_button("Try again", key="again", on_click=_submit)
         return False
     st.markdown("The subject of these lessons is being simulated, and a first model fitted to it. This happens once.")

@@ -44,12 +44,12 @@ LEAST_EPOCHS, LOSSES_HEIGHT = 2, 230  # of live curves; px
 
 def fit_or_find(spec: FitSpec) -> Result | None:
     """Return the finished fit of a spec; else show its progress, its error or the Fit button and return None."""
+    job = jobs().get(job_key(spec))  # first: one that ends meanwhile has left what is looked for
     try:
         result = find_result(spec)
     except (LookupError, ValueError, OSError) as wrong:
         st.error(plain(wrong))
         return None
-    job = jobs().get(job_key(spec))
     if result is None and job is None and spec == START and may_change():
         job = submit_fit(spec)
     running = job is not None and not job.finished

@@ -17,6 +17,7 @@ from streamlit.testing.v1 import AppTest
 
 from encoding import DATASETS, FitSpec, Store, fit
 from encoding.datasets.demo import Demo
+from encoding.jobs import Job
 from encoding.lessons.classroom import NAME
 from encoding.lessons.leaderboard import Hidden
 from encoding.lessons.material import Material
@@ -25,6 +26,7 @@ from pages.parts.learn.classroom import browser_name
 from pages.parts.learn.lessons import LESSONS
 from pages.parts.learn.notebook import OPEN, lesson_notebook
 from pages.parts.shared.links import explore_query
+from pages.parts.shared.server_state import find_result
 from pages.parts.shared.wording import signed
 from tests import PROJECT
 from tests.pages.conftest import NoWorkers
@@ -306,6 +308,28 @@ def test_without_a_subject_the_page_asks_a_job_for_it_and_computes_nothing_itsel
     assert not at.exception and not charts(at)
     assert NoWorkers.specs() == [FitSpec()]
     st.cache_resource.clear()
+
+
+NOTHING_YET = {"position": None, "fraction": 0.0, "text": "", "seconds": 0.0, "seconds_left": None, "log": ()}
+
+
+def test_a_first_fit_that_was_removed_since_is_said_to_be_and_fitted_again(learn, small, tmp_path, monkeypatch):
+    st.cache_resource.clear()
+    done = Job(key="", spec=FitSpec(), state="done", error=None, error_kind=None, **NOTHING_YET)
+    monkeypatch.setattr(NoWorkers, "job", done)
+    at = learn(Store(tmp_path), lesson="fields")
+    assert not at.error and "it was removed since" in at.warning[0].value
+    at.button(key="again").click().run()
+    assert NoWorkers.specs() == [FitSpec()]
+    st.cache_resource.clear()
+
+
+def test_a_first_fit_that_ends_while_the_page_looks_for_it_is_shown(learn, filled, monkeypatch):
+    order = []
+    monkeypatch.setattr(NoWorkers, "get", lambda self, key: order.append("job"))
+    monkeypatch.setattr("pages.parts.learn.lesson.find_result", lambda spec: order.append("fit") or find_result(spec))
+    learn(filled, lesson="fields")
+    assert order[: order.index("fit") + 1] == ["job", "fit"]
 
 
 # The numbers follow the control, and the work does not
