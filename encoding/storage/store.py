@@ -340,7 +340,12 @@ class Store:
             return None
         for name, about in provenance["files"].items():
             path = self.path(key) / f"{name}.npy"
-            self._sound[path] = check_file(path, about, provenance.get("arrays", {}).get(name), known=self._sound.get(path))
+            try:
+                self._sound[path] = check_file(path, about, provenance.get("arrays", {}).get(name), known=self._sound.get(path))
+            except Damage:
+                if os.path.lexists(self.path(key)):
+                    raise
+                return None  # removed meanwhile
         return StoredArrays(self.path(key), {name: about["bytes"] for name, about in provenance["files"].items()})
 
 

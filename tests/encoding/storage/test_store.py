@@ -9,6 +9,7 @@ import pytest
 
 from encoding.storage.npy import NpyWriter
 from encoding.storage.store import DamagedResult, Store, StoreFull
+from encoding.storage.verification import check_file
 
 KEY = "stage-0123456789"
 
@@ -81,6 +82,17 @@ def test_verify_names_and_removes_the_damaged_alone(store):
     store.put("stage-other", {"a": np.zeros(2)}, {})
     (store.path(KEY) / "b.npy").write_bytes(b"")
     assert store.verify() == [KEY] and store.keys() == ["stage-other"]
+
+
+def test_what_another_process_removes_while_it_is_checked_is_gone_and_not_damaged(store, monkeypatch):
+    def removed_first(path, *about, **known):
+        store.remove(KEY)
+        return check_file(path, *about, **known)
+
+    monkeypatch.setattr("encoding.storage.store.check_file", removed_first)
+    for look in (store.verify, lambda: store.get(KEY) or []):
+        put(store)
+        assert look() == [] and store.set_aside() == [] and KEY not in store
 
 
 def test_an_interrupted_write_leaves_nothing(store):
