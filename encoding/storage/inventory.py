@@ -136,7 +136,7 @@ def chosen(results: Collection[StoreEntry], *, stages: Collection[str] = (), old
     """
     if older_days < 0:
         raise ValueError(f"A number of days of 0 or more is needed, not {older_days:g}.")
-    latest = time.time() - older_days * DAY
+    latest = time.time() - older_days * DAY if older_days else float("inf")  # another machine's clock may be ahead
     wanted = [one for one in results if one.stage in stages or (not stages and one.stage not in IRREPLACEABLE)]
     return [one for one in wanted if one.written <= latest]
 

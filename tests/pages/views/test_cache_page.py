@@ -159,6 +159,8 @@ def test_old_results_are_chosen_by_age_and_stage_and_imported_ones_by_name_alone
     long_ago = time.time() - 40 * 24 * 3600
     os.utime(path, (long_ago, long_ago))
     assert [one.key for one in chosen(entries(store), older_days=30)] == [fitted.key]
+    ahead = replace(entries(store)[0], written=time.time() + 3600)  # by another machine's clock
+    assert chosen([ahead], older_days=0) == [ahead] and chosen([ahead], older_days=30) == []
     assert {one.stage for one in chosen(entries(store))} == {one.stage for one in entries(store)} - {"imported"}
     assert [one.key for one in chosen(entries(store), stages=["imported"])] == [imported.key]
     with pytest.raises(ValueError, match="0 or more is needed, not -1"):
