@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from encoding.analysis.bootstrap import drawn_scores, draws_name, roi_intervals, score_intervals
+from encoding.analysis.bootstrap import drawn_scores, draws_name, intervals_of, roi_intervals, score_intervals
 from encoding.analysis.summaries import highest_possible
 from encoding.evaluation.resampling import SCALES, interval
 from encoding.evaluation.scores import SCORES, Score
@@ -38,15 +38,15 @@ def roi_rows(result: Result) -> pd.DataFrame:
     """
     import pandas as pd
 
-    hemis, intervals = result.plan.hemis, roi_intervals(result)
+    hemis, intervals = result.plan.hemis, intervals_of(result) or {}
     measures = {name: {hemi: result.score(hemi, name) for hemi in hemis} for name in result.score_names}
     ceilings = {SCORES[name].ceiling_column: most for name in ("r", "r2") if (most := highest_possible(result, name)) is not None}
-    rows, df, drawn = [], int(intervals["df"]), drawn_scores(intervals, hemis)
+    rows, drawn = [], drawn_scores(intervals, hemis)
     for hemi in (BOTH, *hemis) if len(hemis) > 1 else hemis:
         ends = {}
         for name in result.score_names:
             if name in drawn and (hemi == BOTH or SCALES.get(name) == "fisher"):
-                ends[name] = interval_of_draws(roi_draws(result, hemi, name), name, df)
+                ends[name] = interval_of_draws(roi_draws(result, hemi, name), name, int(intervals["df"]))
             elif hemi != BOTH and (found := score_intervals(intervals, hemi, name)) is not None:
                 ends[name] = found
         for number, roi in enumerate(result.selected_rois):
@@ -107,7 +107,7 @@ def roi_draws(result: Result, hemi: str = BOTH, score: str = "r") -> np.ndarray:
 
 def has_draws(result: Result, score: str) -> bool:
     """Whether draws of a score are stored for :func:`roi_draws`: none without interval, of earlier releases those of r and pooled r."""
-    return score in drawn_scores(roi_intervals(result), result.plan.hemis)
+    return score in drawn_scores(intervals_of(result) or {}, result.plan.hemis)
 
 
 def _over(statistic: Callable[[np.ndarray], Any], values: Mapping[str, np.ndarray], columns: Mapping[str, np.ndarray]) -> float:

@@ -166,14 +166,11 @@ def in_order(backbone: str, layers: Sequence[str]) -> list[str]:
     return sorted(dict.fromkeys(layers), key=lambda layer: known.index(layer) if layer in known else len(known))
 
 
-def is_studied(fit_plan: Plan, store: Store) -> bool:
-    """Whether a fit and the intervals of its ROIs are stored."""
-    return is_complete(fit_plan, store) and intervals_key(Result(fit_plan, store)) in store
-
-
 def swept(sweep: Sweep, by_cell: Mapping[Cell, Plan], store: Store) -> SweepResult:
     """Collect the finished fits of a sweep without computing anything."""
-    return SweepResult(sweep, {cell: Result(each, store) for cell, each in by_cell.items() if is_studied(each, store)}, store)
+    results = {cell: Result(each, store) for cell, each in by_cell.items() if is_complete(each, store)}
+    lacking = [cell for cell, result in results.items() if result.plan.has_test and intervals_key(result) not in store]
+    return SweepResult(sweep, results, store, tuple(lacking))
 
 
 @dataclass(frozen=True)
@@ -183,11 +180,13 @@ class SweepResult:
     Attributes
     ----------
     results : cell to its fit, early layers first; unfinished cells are missing.
+    without_intervals : the finished cells whose intervals of ROI scores have not been computed.
     """
 
     sweep: Sweep
     results: Mapping[Cell, Result]
     store: Store
+    without_intervals: tuple[Cell, ...] = ()
 
     @property
     def cells(self) -> tuple[Cell, ...]:
@@ -196,8 +195,8 @@ class SweepResult:
 
     @property
     def done(self) -> bool:
-        """Whether every layer is finished."""
-        return len(self.results) == len(self.sweep.cells)
+        """Whether every layer is finished, with its intervals."""
+        return len(self.results) == len(self.sweep.cells) and not self.without_intervals
 
     @property
     def rois(self) -> tuple[str, ...]:

@@ -161,6 +161,7 @@ def _heatmap_notes(sweep_result: SweepResult, best: pd.DataFrame | None, score: 
     elif best is not None:
         lowest = " (the lowest)" if SCORES[score].lower_is_better else ""
         why = "the draws of test images are of means" if statistic != "mean" else why_no_interval(first)
+        why = why or ("not all intervals were computed" if sweep_result.without_intervals else "")
         why = why or "of fits of an earlier release draws of mean r alone are stored"
         notes.append(f"☆ best layer of a region{lowest}. How sure that is cannot be said: {why}.")
     if len(means := mean_over_rois(rows, column).dropna()):

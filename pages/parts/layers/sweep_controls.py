@@ -121,7 +121,7 @@ def run_or_find(sweep: Sweep) -> SweepResult | None:
         st.error(plain(wrong))
         return None
     job = jobs().get(sweep.job_key)
-    starts = asked and job is None and not sweep_result.done
+    starts = asked and job is None and len(sweep_result.cells) < len(sweep.cells)
     if starts and is_short([spec for cell, spec in sweep.specs().items() if cell not in sweep_result.cells]):
         _submit(sweep)
         job = jobs().get(sweep.job_key)
@@ -143,6 +143,8 @@ def run_or_find(sweep: Sweep) -> SweepResult | None:
 
 
 def _label(sweep_result: SweepResult) -> str:
+    if len(sweep_result.cells) == len(sweep_result.sweep.cells):
+        return "Compute intervals"
     return "Go on" if sweep_result.cells else "Start sweep"
 
 
@@ -152,34 +154,34 @@ def _submit(sweep: Sweep) -> None:
 
 def _standing(sweep: Sweep, sweep_result: SweepResult, job: Job | None) -> None:
     """How the sweep stands, where it is not done."""
-    n_left = len(sweep.cells) - len(sweep_result.cells)
+    n_left, n_bare = len(sweep.cells) - len(sweep_result.cells), len(sweep_result.without_intervals)
     if job is not None and not job.finished:
         settle("a job is watched")
-        _watch(sweep, len(sweep_result.cells))
-    elif job is not None and job.state == "failed" and n_left:
+        _watch(sweep, len(sweep_result.cells), n_bare)
+    elif job is not None and job.state == "failed" and not sweep_result.done:
         st.error(f"The sweep failed: {plain(job.error)}")
         with st.expander("Log"):
             st.code("\n".join(job.log), language=None)
-    elif n_left:
+    elif not sweep_result.done:
         ended = {"cancelled": "Cancelled. What was finished is kept.", "done": ended_without("a part of what was asked for", again="")}
         before = f"{ended[job.state].strip()} " if job is not None else ""
         fetched = [name for name in sweep.backbones if not weights_are_here(sweep.spec_of(sweep.of(name)[0]))]
         fetch = f" The pretrained weights of {', '.join(fetched)} are downloaded first." if fetched else ""
-        start = f"The work runs in the background, and cells fill as layers are finished.{fetch}"
-        start = start if may_change() else "This server only shows what is there."
+        fill = f", and cells fill as layers are finished.{fetch}" if n_left else "."
+        start = f"The work runs in the background{fill}" if may_change() else "This server only shows what is there."
+        layers = counted(len(sweep.cells), "layer")
+        left = [f"{n_left} of {layers} {'is' if n_left == 1 else 'are'} not fitted yet."] if n_left else []
+        left += [f"{n_bare} of {layers} {'has' if n_bare == 1 else 'have'} no intervals yet."] if n_bare else []
         with st.container(border=True, horizontal=True, vertical_alignment="center", key="sweep_strip"):
-            st.markdown(
-                f"{before}**{n_left} of {counted(len(sweep.cells), 'layer')} {'is' if n_left == 1 else 'are'} not fitted yet.** {start}",
-                width="stretch",
-            )
+            st.markdown(f"{before}**{' '.join(left)}** {start}", width="stretch")
             change_button(_label(sweep_result), key="sweep_here", type="primary", on_click=_submit, args=(sweep,))
 
 
 @fragment(run_every=SECONDS_BETWEEN_TICKS)
-def _watch(sweep: Sweep, n_shown: int) -> None:
-    """Progress of the sweep; the page runs again whenever another layer is finished."""
-    job = jobs().get(sweep.job_key)
-    if job is None or job.finished or len(find_swept(sweep).cells) != n_shown:
+def _watch(sweep: Sweep, n_shown: int, n_bare: int) -> None:
+    """Progress of the sweep; the page runs again whenever another layer, or its intervals, are finished."""
+    job, found = jobs().get(sweep.job_key), find_swept(sweep)
+    if job is None or job.finished or (len(found.cells), len(found.without_intervals)) != (n_shown, n_bare):
         st.rerun()
     st.progress(job.fraction, f"**{standing(job)}** · {n_shown} of {counted(len(sweep.cells), 'layer')} finished · {plain(job.text)}")
     cancel_button(job, key="cancel_sweep")

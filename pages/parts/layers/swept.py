@@ -10,7 +10,7 @@ import streamlit as st
 
 from encoding import Result
 from encoding.analysis.layer_ranking import has_draws, roi_draws, roi_rows, win_shares
-from encoding.analysis.layer_sweep import Sweep, SweepResult, concat_tables
+from encoding.analysis.layer_sweep import Cell, Sweep, SweepResult, concat_tables
 from encoding.evaluation.scores import SCORES
 from encoding.runs.labels import split_label, weights_label
 from encoding.runtime.wording import counted
@@ -18,17 +18,17 @@ from pages.parts.shared.server_state import display_key
 
 
 @st.cache_data(max_entries=512, show_spinner="Reading the results …")
-def _rows(key: str, _result: Result) -> pd.DataFrame:
+def _rows(key: str, with_intervals: bool, _result: Result) -> pd.DataFrame:
     return roi_rows(_result)
 
 
 @st.cache_data(max_entries=512, show_spinner=False)
-def _draws(key: str, hemi: str, score: str, _result: Result) -> np.ndarray | None:
+def _draws(key: str, with_intervals: bool, hemi: str, score: str, _result: Result) -> np.ndarray | None:
     return roi_draws(_result, hemi, score) if has_draws(_result, score) else None
 
 
-def _known_by(sweep_result: SweepResult) -> tuple[Sweep, tuple[str, ...], tuple[str, ...]]:
-    return sweep_result.sweep, tuple(map(display_key, sweep_result.results.values())), sweep_result.rois
+def _known_by(sweep_result: SweepResult) -> tuple[Sweep, tuple[str, ...], tuple[str, ...], tuple[Cell, ...]]:
+    return sweep_result.sweep, tuple(map(display_key, sweep_result.results.values())), sweep_result.rois, sweep_result.without_intervals
 
 
 OF_SWEEP: dict[type, Callable[[SweepResult], object]] = {SweepResult: _known_by}
@@ -38,16 +38,18 @@ OF_SWEEP: dict[type, Callable[[SweepResult], object]] = {SweepResult: _known_by}
 @st.cache_resource(max_entries=32, show_spinner=False, hash_funcs=OF_SWEEP)
 def table_of(sweep_result: SweepResult) -> pd.DataFrame:
     """Tabulate the sweep (:meth:`SweepResult.table`), for all sessions the same object; each layer is read once per server."""
-    return concat_tables(sweep_result.sweep, {cell: _rows(display_key(result), result) for cell, result in sweep_result.results.items()})
+    bare = sweep_result.without_intervals
+    rows = {cell: _rows(display_key(result), cell not in bare, result) for cell, result in sweep_result.results.items()}
+    return concat_tables(sweep_result.sweep, rows)
 
 
 def draws_of(sweep_result: SweepResult, hemi: str, backbone: str | None = None, score: str = "r") -> np.ndarray | None:
     """Bootstrap draws (:meth:`SweepResult.draws`) of all layers or one backbone's; each layer is read once per server.
 
-    None where a fit has no draws of the score: no interval at all, or of an earlier release none but of r.
+    None where a fit has no draws of the score: no interval at all or yet, or of an earlier release none but of r.
     """
-    some = [result for cell, result in sweep_result.results.items() if backbone in (None, cell[0])]
-    draws = [_draws(display_key(result), hemi, score, result) for result in some]
+    some, bare = [cell for cell in sweep_result.cells if backbone in (None, cell[0])], sweep_result.without_intervals
+    draws = [_draws(display_key(result), cell not in bare, hemi, score, result) for cell in some for result in [sweep_result.results[cell]]]
     return None if any(each is None for each in draws) else np.stack(draws)
 
 

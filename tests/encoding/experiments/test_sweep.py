@@ -46,7 +46,11 @@ def test_what_is_finished_is_not_done_again(tiny, store, passes):
 def test_intervals_that_are_missing_are_drawn_without_fitting_again(tiny, store, passes):
     results = run_sweep(SWEEP, store, device="cpu").results
     store.remove(intervals_key(results[SWEEP.cells[0]]))
-    assert found_of(SWEEP, store).cells == SWEEP.cells[1:]
+    found = found_of(SWEEP, store)
+    assert found.cells == SWEEP.cells and found.without_intervals == SWEEP.cells[:1] and not found.done
+    low = found.table().groupby("layer")["low"].apply(lambda each: each.notna().any())
+    assert low.to_dict() == {"colour": False, "pixels": True} and found.shares() is None and found.table()["r"].notna().any()
+    assert intervals_key(results[SWEEP.cells[0]]) not in store, "reading computes nothing"
     assert run_sweep(SWEEP, store, device="cpu").done and len(passes) == 1
 
 

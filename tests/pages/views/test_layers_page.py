@@ -107,6 +107,24 @@ def test_finished_cells_are_shown_while_others_are_awaited(page, store):
     assert any("The only layer so far: colour" in caption.value for caption in page.caption)
 
 
+@pytest.mark.parametrize("read_only", [False, True])
+def test_fits_without_intervals_are_shown_and_these_offered(page, store, monkeypatch, read_only):
+    """Fits made in Python or by the shell's ``fit`` have none; a server that only shows must show them, too."""
+    if read_only:
+        monkeypatch.setenv("ENCODING_READ_ONLY", "1")
+    one_layer(store, "colour")
+    fit(SWEEP.spec_of(("tinynet", "pixels")), store, device="cpu")
+    page.run()
+    said = " ".join(each.value for each in (*page.markdown, *page.caption))
+    assert not page.exception and cells(page).all()
+    assert "1 of 2 layers has no intervals yet" in said and "not fitted" not in said and "not all intervals were computed" in said
+    assert [button.label for button in page.button if button.key == "sweep_here"] == ([] if read_only else ["Compute intervals"])
+    sweep_layers(SWEEP, store, device="cpu")
+    page.run()
+    said = " ".join(each.value for each in page.markdown)
+    assert not page.exception and "of draws" in said and not any(button.key == "sweep_here" for button in page.button)
+
+
 def test_a_finished_sweep_is_shown_at_once_and_cannot_be_started(page, store):
     sweep_layers(SWEEP, store, device="cpu")
     page.run()
