@@ -16,7 +16,7 @@ from encoding.runs.table import SCORE_COLUMNS, all_runs, as_csv, matching
 from encoding.storage.atomic import atomic_file
 from encoding.storage.store import Store
 
-SHOWN = ("dataset", "subject", "backbone", "layers", "components", "readout", "options", "split")
+SHOWN = ("dataset", "subject", "targets", "backbone", "layers", "components", "readout", "options", "split")
 BY_SCORE = "score"
 
 

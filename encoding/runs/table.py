@@ -25,6 +25,7 @@ from encoding.fits.result import Result
 from encoding.fits.spec import FitSpec
 from encoding.fits.vertex_scores import pooled_key
 from encoding.plots.look import network_name
+from encoding.readouts import READOUTS
 from encoding.runs.exchange import open_imported
 from encoding.runs.labels import model_label, readout_title, subject_label
 from encoding.runtime.csv import to_csv
@@ -46,7 +47,8 @@ MOST_NOTE, MOST_TAG, MOST_TAGS = 2_000, 40, 20  # characters, characters, tags
 SCORE_COLUMNS = tuple(score.column(statistic) for score in SCORES.values() for statistic in score.statistics)
 NUMBERS = (*SCORE_COLUMNS, "seconds")
 COLUMNS = (
-    "dataset", "subject", "backbone", "layers", "components", "readout", "options", "split", *SCORE_COLUMNS, "made", "seconds", "device",
+    "dataset", "subject", "targets", "backbone", "layers", "components", "readout", "options", "split", *SCORE_COLUMNS,
+    "made", "seconds", "device",
 )  # fmt: skip
 """What the table says of each run, between its key and its notes."""
 _DAMAGED_ROW = dict.fromkeys((*COLUMNS, "model", "sender"), "") | dict.fromkeys(NUMBERS, np.nan) | {"simulated": False, "damaged": True}
@@ -110,11 +112,11 @@ def all_runs(store: Store, *, subject_of: Callable[[str, str], Subject | None] |
 
     Returns
     -------
-    Table with one row per fit and the columns ``key``, ``simulated`` and ``imported`` (bool), ``dataset``, ``subject``, ``backbone``,
-    ``layers``, ``components`` (such as ``PCA 100``), ``readout``, ``options``, ``split``, every score's statistics over every fitted
-    vertex (:data:`SCORE_COLUMNS`; ``pooled_r`` is NaN with one fold, and until the intervals are computed), ``made`` (UTC),
-    ``seconds`` the fit took (NaN where unknown), ``device``, ``model`` (network and layers in words), ``sender`` (of an imported one),
-    ``tags`` (a tuple) and ``note``.
+    Table with one row per fit and the columns ``key``, ``simulated`` and ``imported`` (bool), ``dataset``, ``subject``, ``targets`` (the
+    hemisphere, ROIs or vertex that a fit is of; empty for every target), ``backbone``, ``layers``, ``components`` (such as ``PCA 100``),
+    ``readout``, ``options``, ``split``, every score's statistics over every fitted vertex (:data:`SCORE_COLUMNS`; ``pooled_r`` is NaN with
+    one fold, and until the intervals are computed), ``made`` (UTC), ``seconds`` the fit took (NaN where unknown), ``device``, ``model``
+    (network and layers in words), ``sender`` (of an imported one), ``tags`` (a tuple) and ``note``.
 
     Notes
     -----
@@ -176,6 +178,30 @@ def tested(table: pd.DataFrame) -> pd.DataFrame:
     return table[~table["damaged"].astype(bool) & ~np.array(kinds, bool)]
 
 
+def newest_pair(table: pd.DataFrame, *, first: str = "") -> tuple[str | None, list[str]]:
+    """Find the two newest fits that can be compared in a table of runs, newest first: the older as A, the newer as B.
+
+    There may be none. They have subject, split and targets in common; where no two have these, subject and split, or the subject.
+
+    Parameters
+    ----------
+    first : key of the fit that is to be A, with the newest other one of its subject as B.
+    """
+    chosen = table[(table["key"] == first) & ~table["damaged"].astype(bool)]
+    sound = tested(table)
+    for shared in (["dataset", "subject", "split", "targets"], ["dataset", "subject", "split"], ["dataset", "subject"]):
+        if len(chosen):
+            same = (sound[shared] == chosen[shared].iloc[0]).all(axis=1) & (sound["key"] != first)
+            if same.any():
+                return first, [sound.loc[same, "key"].iloc[0]]
+            continue
+        for _, same in sound.groupby(shared, sort=False):
+            if len(same) > 1:
+                newer, older = same["key"].iloc[:2]
+                return older, [newer]
+    return (first, []) if len(chosen) else (None, [])
+
+
 def known_tags(table: pd.DataFrame) -> list[str]:
     """List all tags in use, sorted."""
     return sorted({tag for own in table["tags"] for tag in own})
@@ -195,7 +221,8 @@ def short_name(row: Mapping[str, Any]) -> str:
     model = f"{row['model']} · {row['components']} · {readout_title(row['readout'])}{options}"
     digits = row["key"].rpartition("-")[2][:6]
     score = "no test score" if row["split"] == ALL else f"{'validation ' if WITHIN in row['split'] else ''}r {row['r_mean']:.3f}"
-    return f"{model} · {row['dataset']}, {subject_label(row['subject'])} · {score} · {digits}{mark}"
+    only = f", {row['targets']} only" if row["targets"] else ""
+    return f"{model} · {row['dataset']}, {subject_label(row['subject'])}{only} · {score} · {digits}{mark}"
 
 
 def read_note(key: str, store: Store) -> Note:
@@ -274,6 +301,7 @@ def _row_of(folder: Path) -> dict[str, Any]:
         "damaged": False,
         "dataset": spec.dataset,
         "subject": spec.subject,
+        "targets": _targets(spec),
         "backbone": network_name(spec),
         "layers": " + ".join(spec.layers),
         "components": spec.components_label,
@@ -290,6 +318,18 @@ def _row_of(folder: Path) -> dict[str, Any]:
         "model": model_label(spec),
         "sender": "" if imported is None else imported.get("by") or "not said",
     }
+
+
+def _targets(spec: FitSpec) -> str:
+    """The hemisphere, ROIs or vertex that a fit is of; empty where it predicts every target.
+
+    Readouts whose targets have models of their own predict every target whatever the ROIs.
+    """
+    if spec.target_groups.startswith("vertex:"):
+        return " ".join(spec.target_groups.split(":")[1:])
+    apart = spec.readout in READOUTS and READOUTS[spec.readout].per_target
+    rois = spec.roi_names if spec.target_groups in ("roi", "roi:both") and not apart else ()
+    return " ".join([*([] if spec.hemi == FitSpec.hemi else [spec.hemi]), *rois])
 
 
 def _summaries(paths: Mapping[str, Mapping[str, Path]]) -> dict[str, float]:

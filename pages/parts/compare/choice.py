@@ -8,7 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from encoding import Result
-from encoding.runs.table import short_name, tested
+from encoding.runs.table import newest_pair, short_name
 from encoding.runtime.registry import unknown
 from pages.parts.shared.baseline import pinned_key
 from pages.parts.shared.fit_names import fit_names
@@ -43,30 +43,6 @@ def choose_runs(table: pd.DataFrame) -> tuple[str, ...]:
     )  # fmt: skip
     _write_link(first, others)
     return (first, *others) if first else ()
-
-
-def newest_pair(table: pd.DataFrame, *, first: str = "") -> tuple[str | None, list[str]]:
-    """Find the two newest fits that can be paired in a table of runs, newest first: the older as A, the newer as B; none if there are none.
-
-    They have a subject and a split in common, or, where no two have, the subject.
-
-    Parameters
-    ----------
-    first : key of the fit that is to be A, with the newest other one of its subject as B.
-    """
-    chosen = table[(table["key"] == first) & ~table["damaged"].astype(bool)]
-    sound = tested(table)
-    for shared in (["dataset", "subject", "split"], ["dataset", "subject"]):
-        if len(chosen):
-            same = (sound[shared] == chosen[shared].iloc[0]).all(axis=1) & (sound["key"] != first)
-            if same.any():
-                return first, [sound.loc[same, "key"].iloc[0]]
-            continue
-        for _, same in sound.groupby(shared, sort=False):
-            if len(same) > 1:
-                newer, older = same["key"].iloc[:2]
-                return older, [newer]
-    return (first, []) if len(chosen) else (None, [])
 
 
 def _swap() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from encoding.runs.table import short_name, tested
+from encoding.runs.table import newest_pair, short_name, tested
 from pages.parts.shared.links import stored_query, view
 from pages.parts.shared.runs_table import runs_table
 from pages.parts.shared.text import plain
@@ -23,6 +23,6 @@ def recent_fits() -> None:
     with st.container(gap="xxsmall", key="recent"):
         for row, query in linked:
             st.page_link(view("explore"), label=plain(short_name(row)), query_params=query)
-    if len(linked) > 1 and view("compare") is not None:
-        newest, before = (row["key"] for row, _ in linked[:2])
-        st.page_link(view("compare"), label="**Compare the two newest**", query_params={"a": before, "b": newest})
+    older, newer = newest_pair(table)
+    if newer and view("compare") is not None:
+        st.page_link(view("compare"), label="**Compare the two newest**", query_params={"a": older, "b": newer[0]})

@@ -23,7 +23,7 @@ from pages.parts.shared.text import plain
 MOST_COMPARED = 6
 SCORE = "score"  # in the link: sorted by the score that is shown
 SORTED_BY = ("made", SCORE, "dataset", "backbone", "layers", "readout", "seconds")
-SHOWN = ("sender", "dataset", "subject", "backbone", "layers", "components", "readout", "options", SCORE, "tags", "note",
+SHOWN = ("sender", "dataset", "subject", "targets", "backbone", "layers", "components", "readout", "options", SCORE, "tags", "note",
          "made", "seconds", "device", "split", "simulated", "key")  # fmt: skip
 
 
@@ -87,7 +87,7 @@ def runs_panel(table: pd.DataFrame) -> None:
         key="runs",
         on_select=lambda: _choose_ticked(rows["key"].tolist()),
         selection_mode="multi-row",
-        column_order=[name for name in SHOWN if name != "sender" or rows["imported"].any()],
+        column_order=[name for name in SHOWN if name not in ("sender", "targets") or (rows[name] != "").any()],
         column_config={
             SCORE: st.column_config.NumberColumn(
                 quantity_of(score, statistic),
@@ -97,6 +97,7 @@ def runs_panel(table: pd.DataFrame) -> None:
             "seconds": st.column_config.NumberColumn(format="%.1f", help="That the fit took."),
             "made": st.column_config.TextColumn("made (UTC)"),
             "tags": st.column_config.ListColumn("tags"),
+            "targets": st.column_config.TextColumn("only", help="The hemisphere, regions or vertex that a fit is of; empty for all."),
             "sender": st.column_config.TextColumn("imported from", help="Who sent it; empty for a fit that was made here."),
         },
         alt=f"every finished fit with its {quantity_of(score, statistic)}",

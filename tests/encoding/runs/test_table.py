@@ -53,6 +53,16 @@ def test_every_finished_fit_is_a_row_that_says_what_made_it(two, store):
     assert "tinynet colour · all features · ridge alpha=10.0 · tiny, " in short_name({"key": two[1].key, **row})
 
 
+def test_a_fit_of_a_vertex_a_hemisphere_or_some_rois_says_so(tiny, store):
+    """Its mean r is over these alone, so it must not read as one of every vertex."""
+    specs = [replace(TINY, target_groups="vertex:lh:3"), replace(TINY, hemi="rh"), TINY]
+    rows = {result.key: spec for spec in specs for result in [fit(spec, store, device="cpu")]}
+    table = all_runs(store).set_index("key")
+    assert table.loc[list(rows), "targets"].tolist() == ["lh 3", "rh", ""]
+    names = [short_name({"key": key, **table.loc[key]}) for key in rows]
+    assert ", lh 3 only · r " in names[0] and ", rh only · r " in names[1] and "only" not in names[2]
+
+
 def test_notes_and_tags_are_kept_and_taken_away(two, store):
     key = two[0].key
     write_note(key, store, Note("the baseline", ("paper", "figure 2")))

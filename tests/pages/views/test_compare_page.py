@@ -19,7 +19,7 @@ from encoding.fits.open import open_fit
 from encoding.fits.spec import FitSpec
 from encoding.jobs import Job
 from encoding.runs.exchange import import_, packed
-from encoding.runs.table import Note, read_note, write_note
+from encoding.runs.table import Note, newest_pair, read_note, write_note
 from tests.conftest import TINY
 
 SPLIT = FitSpec().split
@@ -115,21 +115,27 @@ def test_a_pinned_fit_is_a_and_grey_with_the_newest_other_fit_of_its_test_set_as
 
 
 def test_one_fit_of_each_subject_is_no_pair(page, runs):
-    from pages.parts.compare.choice import newest_pair
-
-    table = pd.DataFrame({"key": ["c", "b", "a"], "dataset": "x", "subject": ["1", "2", "2"], "split": "kfold:5:0", "damaged": False})
+    table = pd.DataFrame(
+        {"key": ["c", "b", "a"], "dataset": "x", "subject": ["1", "2", "2"], "split": "kfold:5:0", "targets": "", "damaged": False}
+    )
     assert newest_pair(table) == ("a", ["b"]) and newest_pair(table[:2]) == (None, [])
 
 
 def test_the_pair_of_a_bare_page_can_be_paired_if_any_can():
-    from pages.parts.compare.choice import newest_pair
-
     splits = ["kfold:5:0/holdout:0.8:0", "all", "kfold:5:0", "holdout:0.9:5", "kfold:5:0/holdout:0.8:0", "kfold:5:0"]
-    table = pd.DataFrame({"key": list("fedcba"), "dataset": "x", "subject": "1", "split": splits, "damaged": False})
+    table = pd.DataFrame({"key": list("fedcba"), "dataset": "x", "subject": "1", "split": splits, "targets": "", "damaged": False})
     assert newest_pair(table) == ("a", ["d"])
     assert newest_pair(table, first="a") == ("a", ["d"]) and newest_pair(table, first="c") == ("c", ["d"])
     assert newest_pair(table[:4]) == ("c", ["d"]) and newest_pair(table[:3]) == (None, [])
     assert newest_pair(table[:2], first="f") == ("f", [])
+
+
+def test_fits_of_the_same_vertices_are_compared_before_newer_ones_of_others():
+    """A fit of one vertex or hemisphere is no pair to one of all, where two of the same vertices are there."""
+    about = {"dataset": "x", "subject": "1", "split": "kfold:5:0", "damaged": False}
+    table = pd.DataFrame({"key": list("edcba"), "targets": ["lh 12", "", "lh", "", "lh 12"], **about})
+    assert newest_pair(table) == ("a", ["e"]) and newest_pair(table[:4]) == ("b", ["d"]) and newest_pair(table[:2]) == ("d", ["e"])
+    assert newest_pair(table, first="b") == ("b", ["d"]) and newest_pair(table, first="c") == ("c", ["e"])
 
 
 def test_swapping_changes_the_verdict_with_the_names(page, runs):
