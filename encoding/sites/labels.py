@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 NAMED = ("backbone", "weights", "layers", "subject", "dataset", "n_components", "readout", "options")
 """Fields of a spec that :func:`labels_of` writes in words of their own; others are written as ``name=value``."""
+EVERY = {"hemi": "both", "target_groups": "hemisphere"}
+"""Settings of a fit of every target, which are not said where others are of fewer."""
 
 
 def labels_of(specs: Sequence[FitSpec], keys: Sequence[str] = ()) -> list[str]:
@@ -39,7 +41,8 @@ def labels_of(specs: Sequence[FitSpec], keys: Sequence[str] = ()) -> list[str]:
         parts += [f"PCA {spec.n_components}" if spec.n_components else "all features"] if "n_components" in varied else []
         if {"readout", "options"} & varied:
             parts.append(" ".join([spec.readout, *(f"{name}={option}" for name, option in spec.options)]))
-        parts += [f"{name}={_text(value[name])}" for name in sorted(varied) if name not in NAMED and value[name]]
+        further = [name for name in sorted(varied) if name not in NAMED and value[name] and value[name] != EVERY.get(name)]
+        parts += [f"{name}={_text(value[name])}" for name in further]
         labels.append(" · ".join(parts))
     shared = Counter(labels)
     return [f"{label} · {key}" if shared[label] > 1 else label for label, key in zip(labels, keys, strict=True)] if keys else labels

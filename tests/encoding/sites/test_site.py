@@ -257,6 +257,14 @@ def test_labels_name_every_setting_that_differs_and_no_other():
     assert "subj01" not in labels[0] and "pool" not in labels[0]
 
 
+def test_labels_say_the_targets_of_those_fits_alone_that_predict_fewer():
+    """Heatmaps cut the start of a long label: beside a fit of one vertex all columns were ``…both · target_groups=hemisphere``."""
+    specs = [TINY, replace(TINY, layers=("colour",)), replace(TINY, hemi="lh"), replace(TINY, target_groups="vertex:lh:3")]
+    labels = labels_of(specs)
+    assert labels[:2] == ["tinynet pixels", "tinynet colour"]
+    assert labels[2:] == ["tinynet pixels · hemi=lh", "tinynet pixels · target_groups=vertex:lh:3"]
+
+
 @pytest.fixture
 def cache(store, monkeypatch):
     monkeypatch.setenv("ENCODING_CACHE_DIR", str(store.root))
