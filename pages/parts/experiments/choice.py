@@ -27,6 +27,7 @@ from encoding.runtime.wording import counted
 from encoding.storage.keys import digest
 from pages.parts.experiments.panels import BRAIN_HEIGHT, Shown
 from pages.parts.experiments.submission import submission_panel
+from pages.parts.experiments.words import settings_in_words
 from pages.parts.shared.access import change_button
 from pages.parts.shared.brain_component import brain_view
 from pages.parts.shared.brain_controls import START_VIEW, chosen_look
@@ -81,7 +82,8 @@ def choice_panel(experiment: Experiment, planned: Sequence[PlannedCell], setting
     if cases:
         labels = [" · ".join(map(str, values)) for values in table[cases].itertuples(index=False)]
         named = list(dict.fromkeys(labels))
-        case = choose("Shown", "case", named, labels[0], place=right)
+        words = {label: settings_in_words(each) for label, each in zip(labels, table[cases].to_dict("records"), strict=True)}
+        case = choose("Shown", "case", named, labels[0], labels=words.__getitem__, place=right)
         table = table[np.array(labels) == case]
     hemis = list(dict.fromkeys(table["hemi"]))
     first = table[table["hemi"] == hemis[0]]

@@ -25,6 +25,7 @@ from encoding.runtime.device import choose_device
 from encoding.runtime.durations import duration
 from encoding.runtime.wording import counted
 from encoding.storage.keys import digest
+from pages.parts.experiments.words import settings_in_words
 from pages.parts.shared.access import change_button, may_change
 from pages.parts.shared.fragment import fragment
 from pages.parts.shared.job_progress import SECONDS_BETWEEN_TICKS, cancel_button
@@ -104,7 +105,7 @@ def run_panel(experiment: Experiment, cells: Sequence[Cell], planned: Sequence[P
         st.error(plain(state.error))
     elif state is not None and state.status is not None and state.status.count("failed"):
         st.error(f"{state.status.count('failed'):,} of {counted(len(cells), 'fit')} failed.")
-        _cells_table(state.labels, state.status)
+        _cells_table(cells, state.labels, state.status)
     if n_finished == len(cells):
         return
     text, button = st.columns([5, 1], vertical_alignment="center")
@@ -122,10 +123,14 @@ def run_panel(experiment: Experiment, cells: Sequence[Cell], planned: Sequence[P
             "Go on" if n_finished else "Run", key="run_experiment", type="primary", width="stretch", on_click=_start, args=(experiment,)
         )
     with st.expander(f"The {counted(len(cells), 'fit')}", type="compact"):
-        labels = [cell.label for cell in cells[:MOST_ROWS]]
+        labels = list(map(_in_words, cells[:MOST_ROWS]))
         st.dataframe({"Fit": labels}, hide_index=True, height=min(320, 38 + 35 * len(labels)), alt="the fits of the experiment")
         if len(cells) > MOST_ROWS:
             st.caption(f"The first {MOST_ROWS} of them.")
+
+
+def _in_words(cell: Cell) -> str:
+    return settings_in_words(cell.settings) or cell.label
 
 
 def _needs(planned: Sequence[PlannedCell]) -> ExperimentEstimate | None:
@@ -168,7 +173,7 @@ def _watch(experiment: Experiment, n_finished: int, shown: float) -> None:
         note = f" {plain(status.note)}" if status.note else ""
         share = status.n_ended / max(1, status.n_tasks)
         st.progress(share, f"**{counts}** · {duration(status.seconds)} so far{left}{note}")
-        _cells_table(state.labels, status)
+        _cells_table(experiment.cells(), state.labels, status)
     cancel_button(state, key="cancel_experiment", on_click=experiments().cancel, args=(key,))
 
 
@@ -181,9 +186,10 @@ def _recorded_state(key: str) -> ExperimentState | None:
     return None if record is None else ExperimentState(record.title, "", record.status, record.labels, "", not record.running)
 
 
-def _cells_table(labels: Sequence[str], status: Status) -> None:
+def _cells_table(cells: Sequence[Cell], labels: Sequence[str], status: Status) -> None:
+    words = {cell.label: _in_words(cell) for cell in cells}
     order = sorted(range(len(labels)), key=lambda number: STATES.index(status.cells[number].state))[:MOST_ROWS]
-    rows = [{"fit": labels[number], **_state_row(status.cells[number])} for number in order]
+    rows = [{"fit": words.get(labels[number], labels[number]), **_state_row(status.cells[number])} for number in order]
     st.dataframe(
         pd.DataFrame(rows),
         hide_index=True,

@@ -256,7 +256,7 @@ def _uploaded(result: Result) -> Stimulus | None:
     clips = result.plan.of_clips
     kinds, most = (CLIPS, MOST_CLIP_BYTES) if clips else (IMAGES, MOST_IMAGE_BYTES)
     file = st.file_uploader(
-        f"A {'clip' if clips else 'image'} ({kinds})",
+        f"{'A clip' if clips else 'An image'} ({kinds})",
         key="upload",
         max_upload_size=most // 2**20,
         help=f"Kept in memory while this page is open, and nowhere else: it is not stored. Sides over {MOST_SIDE:,} pixels are reduced.",

@@ -46,6 +46,9 @@ def test_a_grid_is_offered_and_not_started(page):
     page.run()
     assert not page.exception and "2 of 2 fits are not there yet" in page.info[0].value
     assert page.dataframe[0].value["Fit"].tolist() == ["pixels", "colour"]
+    page.query_params["n_components"] = ["0", "2"]
+    page.run()
+    assert page.dataframe[0].value["Fit"].tolist()[-2:] == ["colour · all features", "colour · PCA 2"]
     names = {key: page.sidebar.multiselect(key=key).options[0] for key in ("subjects", "splits")}
     assert names == {"subjects": "subject 1", "splits": "90 % train, 10 % test (seed 5)"}
     assert not page.get("plotly_chart")

@@ -117,6 +117,7 @@ def test_an_upload_is_predicted_and_nothing_of_it_is_written(page, store):
     page.query_params["from"] = "upload"
     page.run()
     before = sorted(store.root.rglob("*"))
+    assert page.file_uploader(key="upload").label.startswith("An image (")
     page.file_uploader(key="upload").set_value([("a.dat", png(), "application/octet-stream")]).run()
     assert not page.exception and not page.error and "Nothing was measured for it" in words(page)
     assert len(page.get("plotly_chart")) == 2
