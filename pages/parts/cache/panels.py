@@ -95,7 +95,8 @@ def _experiment_row(key: str, state: ExperimentState) -> None:
     )
     with st.container(border=True, gap="xsmall", key=f"job_row_{key}"):
         what, act = st.columns([6, 1], vertical_alignment="center")
-        title = plain(state.title or (state.labels[0] if state.labels else key))
+        more = f" and {len(state.labels) - 1:,} more" if len(state.labels) > 1 else ""
+        title = plain(state.title or (f"{state.labels[0]}{more}" if state.labels else key))
         what.markdown(f":{BADGES[how]}-badge[{how}] {_yours(state.owner)}**Experiment: {title}**")
         text = ", ".join(f"{n:,} {name}" for name, n in counts.items() if n) or plain(state.text)
         if state.finished:

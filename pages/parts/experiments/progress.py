@@ -208,5 +208,5 @@ def _cells_table(cells: Sequence[Cell], labels: Sequence[str], status: Status) -
 
 def _state_row(cell: CellState) -> dict[str, object]:
     error = f"{cell.error_kind}: {cell.error}" if cell.error else ""
-    stage = f"{cell.stage}: {cell.text}" if cell.stage else ""
+    stage = f"{cell.stage}: {cell.text.removeprefix(f'{cell.stage}: ')}" if cell.stage else ""
     return {"state": cell.state, "done": 100 * cell.fraction if cell.state == "running" else None, "what": error or stage}

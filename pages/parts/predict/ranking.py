@@ -14,7 +14,7 @@ from encoding.datasets import Stimuli
 from encoding.fits.score_tables import EVERY_VERTEX
 from encoding.prediction.predict import stimuli_in
 from encoding.prediction.references import rank_folder, region_columns
-from encoding.prediction.uploads import IMAGES, MOST_IMAGE_BYTES, read_uploaded_image
+from encoding.prediction.uploads import IMAGES, MOST_IMAGE_BYTES, BadUpload, read_uploaded_image
 from encoding.runtime.csv import to_csv
 from encoding.storage.keys import digest
 from pages.parts.predict.choices import WRONG
@@ -40,7 +40,10 @@ class Uploads(Stimuli):
         return digest("uploads", 1, files=[file.file_id for file in self._files])
 
     def __getitem__(self, index: int) -> Image.Image:
-        return read_uploaded_image(self._files[index].getvalue())
+        try:
+            return read_uploaded_image(self._files[index].getvalue())
+        except BadUpload as wrong:
+            raise BadUpload(f"{self.names[index]}: {wrong}") from wrong
 
 
 def ranking_panel(result: Result, roi: str, least_r: float) -> None:

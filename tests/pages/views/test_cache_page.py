@@ -220,6 +220,23 @@ def make_room(page, store, fitted):
     return at.run()
 
 
+def test_an_experiment_without_a_title_is_called_by_its_first_fit_and_the_number_of_others(store, monkeypatch):
+    state = ExperimentState("", "planning", None, ("rgb · 10", "rgb · 20", "rgb · 30"), "", finished=True)
+    monkeypatch.setattr("pages.parts.cache.panels.view", lambda name: "https://example.org")
+
+    def script():
+        import streamlit as st
+
+        from pages.parts.cache.panels import _experiment_row
+
+        _experiment_row("experiment-1", st.session_state["state"])
+
+    at = AppTest.from_function(script, default_timeout=30)
+    at.session_state["state"] = state
+    at.run()
+    assert not at.exception and "Experiment: rgb · 10 and 2 more" in at.markdown[0].value
+
+
 def test_nothing_is_removed_on_the_page_while_an_experiment_is_going_on(make_room, monkeypatch):
     going_on = ExperimentState("", "planning", None, (), "", finished=False)
     monkeypatch.setattr("pages.parts.cache.panels.experiments", lambda: SimpleNamespace(all=lambda: {"experiment-1": going_on}))

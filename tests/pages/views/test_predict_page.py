@@ -270,6 +270,10 @@ def test_a_folder_is_ranked_for_the_region(page, store, tmp_path, monkeypatch):
     assert not page.exception and not page.error
     table = page.dataframe[-1].value
     assert len(table) == 5 and table["predicted"].is_monotonic_decreasing and table["unlike_training"].between(0, 100).all()
+    page.file_uploader(key="rank_uploads").set_value([("good.png", png(), "image/png"), ("cut.png", png()[:60], "image/png")]).run()
+    page.button(key="rank").click().run()
+    assert not page.exception and "cut.png: This PNG is damaged" in page.error[0].value.replace("\\", "")
+    page.file_uploader(key="rank_uploads").set_value([]).run()
     monkeypatch.setenv("ENCODING_SHARED", "1")
     page.run()
     assert not [each for each in page.text_input if each.key == "rank_folder"]
