@@ -16,7 +16,7 @@ from encoding.analysis.test_sets import scores_by_test_set
 from encoding.cli.clusters import fit_anywhere
 from encoding.cli.command import Answer, BadArguments, add_command, check_out_folder, checking_arguments
 from encoding.cli.listing import SIDES
-from encoding.cli.spec_options import add_spec_arguments, check_weights, spec_from
+from encoding.cli.spec_options import add_spec_arguments, check_effect, spec_from
 from encoding.cli.terminal import Progress, table
 from encoding.evaluation.scores import SCORES, Score
 from encoding.fits.plan import Plan, plan
@@ -100,7 +100,7 @@ def checked_spec(arguments: argparse.Namespace, store: Store, report: Report) ->
     with checking_arguments():
         check_out_folder(arguments.out)
         spec = spec_from(arguments)
-        check_weights(spec.weights, [spec.backbone])
+        check_effect([spec])
         plan(spec, store, report)
         if arguments.device == "cuda":  # a wish that can fail; asking costs the import of torch
             choose_device(arguments.device)

@@ -240,6 +240,8 @@ def spec_from(arguments: argparse.Namespace) -> FitSpec:
     twice = [name for name, times in Counter(name for name, _ in arguments.set).items() if times > 1]
     if twice:
         raise BadArguments(f"--set {twice[0]} is given twice.")
+    if arguments.reduction == "none" and arguments.components not in (0, FitSpec.n_components):
+        raise BadArguments(f"--reduction none keeps every feature as it is. Leave --components {arguments.components} out.")
     backbone, layers = _networks(arguments)
     return FitSpec(
         **{name: getattr(arguments, name) for name in AS_GIVEN},
@@ -255,10 +257,13 @@ def spec_from(arguments: argparse.Namespace) -> FitSpec:
     )
 
 
-def check_weights(weights: str, backbones: Sequence[str]) -> None:
-    """Raise BadArguments for ``--weights`` of backbones none of which has any: random ones are no control of filters or a table."""
-    if weights != FitSpec.weights and not any(BACKBONES[name].needs_weights for name in backbones):
-        raise BadArguments(f"{' and '.join(backbones)}: nothing there is learned, so there are no weights. Leave --weights {weights} out.")
+def check_effect(specs: Sequence[FitSpec]) -> None:
+    """Raise BadArguments for an option that would change none of the fits, such as ``--frames`` of images."""
+    default = FitSpec()
+    for name, why in specs[0].without_effect.items():
+        if all(name in spec.without_effect and getattr(spec, name) != getattr(default, name) for spec in specs):
+            option = {"n_components": "components"}.get(name, name.replace("_", "-"))
+            raise BadArguments(f"{why} Leave --{option} {getattr(specs[0], name)} out.")
 
 
 def _input(arguments: argparse.Namespace) -> str:

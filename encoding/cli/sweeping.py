@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from copy import copy
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +28,7 @@ from encoding.cli.command import (
 )
 from encoding.cli.experimenting import LiveTable
 from encoding.cli.fitting import check_score
-from encoding.cli.spec_options import add_spec_arguments, check_weights, spec_from
+from encoding.cli.spec_options import add_spec_arguments, check_effect, spec_from
 from encoding.cli.terminal import Progress, table
 from encoding.evaluation.scores import SCORES
 from encoding.experiments import sweep as sweeps
@@ -108,7 +109,7 @@ def run_sweep(arguments: argparse.Namespace, progress: Progress) -> Answer:
     check_out_file(arguments.out, CSV)
     store, sweep = Store(), sweep_from(arguments)
     check_workers(arguments.workers)
-    check_weights(arguments.weights, sweep.backbones)
+    check_effect([replace(sweep.spec, backbone=backbone, layers=sweep.of(backbone)[0][1:]) for backbone in sweep.backbones])
     with checking_arguments():
         for backbone in sweep.backbones:
             planned = plan(sweep.spec_of(sweep.of(backbone)[0]), store, subprogress(progress, 0, 0.2))

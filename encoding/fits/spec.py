@@ -6,6 +6,7 @@ import json
 import os
 import shlex
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Self
 
@@ -13,8 +14,10 @@ from encoding.backbones import BACKBONES
 from encoding.backbones._base import JOIN
 from encoding.backbones._input import Input
 from encoding.backbones._pooling import check_over_frames, find_pool
+from encoding.datasets import DATASETS
 from encoding.features.components import COMPONENT_SCALINGS, LAYER_SCALINGS, REDUCTIONS
 from encoding.features.delays import CANDIDATES, delays_text, read_delays
+from encoding.features.given import is_given
 from encoding.features.half import FEATURE_DTYPES
 from encoding.fits.spec_values import parameters_of, plain, text_of, texts_of, whole_number_of
 from encoding.readouts import READOUTS
@@ -260,6 +263,20 @@ class FitSpec:
         return self.backbone not in BACKBONES or BACKBONES[self.backbone].needs_weights
 
     @property
+    def without_effect(self) -> dict[str, str]:
+        """Fields that change nothing of this fit, such as ``frames`` of images, each with the reason; names unknown here have none."""
+        readout, networks = READOUTS.get(self.readout), self.backbone.split(JOIN)
+        found = {} if self.has_weights else {"weights": f"{' and '.join(networks)}: nothing there is learned, so there are no weights."}
+        if self.dataset in DATASETS and not DATASETS[self.dataset].clips:
+            found |= dict.fromkeys(("frames", "over_frames"), f"The stimuli of {self.dataset} are no clips, so they have no frames.")
+        elif all(map(is_given, networks)):
+            found |= dict.fromkeys(("frames", "over_frames"), f"{self.backbone} is a feature table, with a row for a whole clip.")
+        if readout is not None and not readout.uses_components:
+            why = f"{self.readout} trains a network on images, and makes no components."
+            found |= dict.fromkeys(("n_components", "reduction", "layer_scaling", "component_scaling"), why)
+        return found
+
+    @property
     def scales_layers(self) -> bool:
         """Whether features are scaled before their PCA: z-scored, or several layers that share one to equal variance."""
         if self.layer_scaling == "zscore":
@@ -335,7 +352,7 @@ class FitSpec:
         network : stands in place of ``--backbone`` and ``--layer`` where given.
         full : as for :meth:`to_command`.
         """
-        spec = self.with_defaults() if full else self
+        spec = copy(self.with_defaults() if full else self)
         words = ["--dataset", spec.dataset, "--subject", spec.subject]
         if network is None:
             names, network = spec.backbone.split(JOIN), []
@@ -343,6 +360,8 @@ class FitSpec:
                 own = [layer.removeprefix(f"{name} ") for layer in spec.layers if len(names) == 1 or layer.startswith(f"{name} ")]
                 network += ["--backbone", name, *(word for layer in own for word in ("--layer", layer))]
             has_weights = spec.has_weights
+            for name in spec.without_effect:
+                object.__setattr__(spec, name, getattr(FitSpec, name))
         else:  # of a sweep, whose other networks may have them
             has_weights = spec.has_weights or spec.weights != FitSpec.weights
         words += network

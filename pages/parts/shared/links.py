@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlencode
 
@@ -72,8 +73,8 @@ def explore_query(spec: FitSpec, *, full: bool = False) -> dict[str, str | list[
         values["split"] = spec.split
     if full and not spec.extra_subjects:
         del values["extra_subjects"]
-    if not spec.has_weights:
-        values.pop("weights", None)
+    for name in spec.without_effect:
+        values.pop(names[name], None)
     if "backbone" in values:
         values["layer"] = spec.layers
         values["backbone"], *further = spec.backbone.split(JOIN)
@@ -108,7 +109,8 @@ def stored_query(key: str) -> dict[str, str | list[str]] | None:
 
 def layers_query(sweep: Sweep) -> dict[str, str | list[str]]:
     """Query parameters of a link to a sweep on Layers."""
-    values = {name: value for name, value in explore_query(sweep.spec).items() if name not in ("backbone", "layer")}
+    specs = [replace(sweep.spec, backbone=backbone, layers=sweep.of(backbone)[0][1:]) for backbone in sweep.backbones]
+    values = {name: value for spec in specs for name, value in explore_query(spec).items() if name not in ("backbone", "layer")}
     every = [(backbone, layer) for backbone in sweep.backbones for layer in BACKBONES[backbone].layers(backbone)]
     chosen = [] if list(sweep.cells) == every else [" ".join(cell) for cell in sweep.cells]
     return values | {"backbones": list(sweep.backbones)} | ({"layers": chosen} if chosen else {})

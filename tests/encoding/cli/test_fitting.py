@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import shlex
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -66,6 +67,31 @@ def test_weights_are_refused_where_nothing_is_learned(shell, tmp_path, monkeypat
     code, _, wrong = shell(*words.split(), "--weights", "random:0")
     assert code == 2 and "nothing there is learned, so there are no weights. Leave --weights random:0 out." in wrong
     assert "--weights" not in FitSpec(weights="random:0").to_command(full=True)
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        ("fit --frames 4", "The stimuli of demo are no clips, so they have no frames. Leave --frames 4 out."),
+        ("sweep --all-layers --over-frames max", "Leave --over-frames max out."),
+        ("search --readout mlp --frames 4", "Leave --frames 4 out."),
+        ("fit --dataset algonauts2021 --backbone given/words --layer all --frames 4", "given/words is a feature table"),
+        ("fit --backbone timm/sam --layer neck --readout finetune --components 50", "makes no components. Leave --components 50 out."),
+        ("fit --backbone timm/sam --layer neck --readout finetune --layer-scaling zscore", "Leave --layer-scaling zscore out."),
+        ("fit --reduction none --components 50", "keeps every feature as it is. Leave --components 50 out."),
+    ],
+)
+def test_options_that_would_change_nothing_are_refused(shell, tmp_path, monkeypatch, words, why):
+    monkeypatch.setenv("ENCODING_CACHE_DIR", str(tmp_path / "cache"))
+    code, _, wrong = shell(*words.split())
+    assert code == 2 and why in wrong
+
+
+def test_commands_hold_nothing_that_is_refused(shell):
+    assert FitSpec(frames=4, over_frames="max", weights="random:0").to_command() == FitSpec().to_command()
+    assert "--frames" in FitSpec(dataset="algonauts2021", frames=4).command_options()
+    finetune = FitSpec(backbone="timm/sam", layers=("neck",), readout="finetune")
+    assert replace(finetune, n_components=50, component_scaling="zscore").to_command() == finetune.to_command()
 
 
 def test_a_score_that_responses_do_not_have_is_refused_before_any_work(tiny, clip_data, shell, tmp_path, monkeypatch):  # noqa: F811

@@ -125,12 +125,8 @@ def test_the_python_snippet_makes_an_equal_spec():
 
 
 VARIED = {
-    "backbone": "torchvision/alexnet",
-    "layers": ("features.1", "features.4"),
-    "pool": "mean",
-    "frames": 4,
-    "rois": ("V1v",),
-    "feature_budget": 0.12345678,
+    **{"dataset": "algonauts2021", "backbone": "torchvision/alexnet", "layers": ("features.1", "features.4"), "weights": "random:1"},
+    **{"pool": "mean", "frames": 4, "rois": ("V1v",), "feature_budget": 0.12345678},
 }
 
 

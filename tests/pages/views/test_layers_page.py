@@ -268,3 +268,13 @@ def test_a_wrong_choice_is_explained(page, name, value, message):
     page.run()
     assert not page.exception
     assert any(message in error.value for error in page.error)
+
+
+def test_the_link_of_a_sweep_keeps_weights_and_frames_of_any_of_its_networks():
+    from pages.parts.shared.links import layers_query
+
+    spec = FitSpec(weights="random:3", frames=4)
+    cells = (("gabor", "energy"), ("torchvision/alexnet", "features.1"))
+    link = layers_query(Sweep(spec=spec, cells=cells))
+    assert link["weights"] == "random:3" and "frames" not in link  # of images
+    assert "weights" not in layers_query(Sweep(spec=spec, cells=cells[:1]))
