@@ -76,6 +76,26 @@ def _add_regions(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_region(parser: argparse.ArgumentParser, what: str) -> None:
+    """Add ``--roi`` of a command on one region, which :func:`opened_region` reads."""
+    about = f"the ROI {what}, over both hemispheres, or a union such as V1=V1v+V1d (default: all)"
+    parser.add_argument("--roi", action="append", default=[], metavar="ROI", help=about)
+
+
+def opened_region(arguments: argparse.Namespace, result: Result) -> tuple[Result, str]:
+    """The fit with the region of ``--roi``, which may be a union, and the region's name."""
+    regions = list(dict.fromkeys(arguments.roi)) or [EVERY_VERTEX]
+    if len(regions) > 1:
+        raise BadArguments(f"--roi takes one region here, or a union of several: name={'+'.join(regions)}.")
+    (roi,) = regions
+    if "=" in roi:
+        with checking_arguments():
+            return of_regions(result, [roi]), roi.partition("=")[0].strip()
+    if roi not in (known := list(dict.fromkeys((EVERY_VERTEX, *result.selected_rois, *roi_names(result.plan.subject))))):
+        raise UnknownName(unknown("ROI of this fit", roi, known, show=40))
+    return result, roi
+
+
 def _opened(arguments: argparse.Namespace, progress: Progress) -> Result:
     """The fit of a command, with the regions that were asked for."""
     result = open_run(arguments.key, Store(), subprogress(progress, 0, 0.1))
@@ -153,7 +173,7 @@ def _add_spectrum(commands: Any) -> None:
         examples="spectrum 3fa92c\nspectrum 3fa92c --roi V1 --out spectrum.csv",
     )
     parser.add_argument("key", metavar="KEY", help=KEY_HELP)
-    parser.add_argument("--roi", default=EVERY_VERTEX, metavar="ROI", help="over both hemispheres (default: all vertices)")
+    add_region(parser, "whose responses are examined")
     add_device(parser)
     parser.add_argument("--out", type=Path, metavar="FILE.csv", help="write the share of variance of every rank there")
 
@@ -255,10 +275,8 @@ def describe_similarity(found: Similarity) -> str:
 def run_spectrum(arguments: argparse.Namespace, progress: Progress) -> Answer:
     """Compute the spectra of an ROI's responses and of the features."""
     check_out_file(arguments.out, CSV)
-    result = open_run(arguments.key, Store(), subprogress(progress, 0, 0.1))
-    if arguments.roi not in (known := list(dict.fromkeys((EVERY_VERTEX, *result.selected_rois, *roi_names(result.plan.subject))))):
-        raise UnknownName(unknown("ROI of this fit", arguments.roi, known, show=40))
-    found = spectrum(result, arguments.roi, subprogress(progress, 0.1, 1), arguments.device)
+    result, roi = opened_region(arguments, open_run(arguments.key, Store(), subprogress(progress, 0, 0.1)))
+    found = spectrum(result, roi, subprogress(progress, 0.1, 1), arguments.device)
     exponents = {name: value if np.isfinite(value) else None for name, value in found.exponents().items()}
     variance = {"responses": found.responses.tolist()} | {name: values.tolist() for name, values in found.features.items()}
     document = {"key": result.key, "roi": found.roi, "n_stimuli": found.n_stimuli, "exponents": exponents, "variance": variance}

@@ -8,21 +8,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from encoding.cli.analysing import add_region, opened_region
 from encoding.cli.command import Answer, BadArguments, add_command, add_device, check_out_csv, check_out_folder, checking_arguments
 from encoding.cli.terminal import Progress, file_size
-from encoding.datasets._base import roi_names
 from encoding.fits.result import Result
-from encoding.fits.score_tables import EVERY_VERTEX
 from encoding.prediction.inputs import CannotPredict, why_not_images
 from encoding.prediction.predict import account, save_predictions, stimuli_in
-from encoding.prediction.references import rank_folder, region_columns
+from encoding.prediction.references import rank_folder, region_columns, why_no_interval
 from encoding.prediction.tables import stimuli_in_table
 from encoding.runs.table import open_run
 from encoding.runtime.csv import to_csv, to_records
 from encoding.runtime.device import choose_device
 from encoding.runtime.durations import duration
 from encoding.runtime.progress import subprogress
-from encoding.runtime.registry import unknown
 from encoding.storage.atomic import atomic_file
 from encoding.storage.store import Store
 
@@ -68,7 +66,7 @@ def add_commands(commands: Any) -> None:
     parser = add_command(commands, "rank", run_rank, about=about, examples=RANK_EXAMPLES, more=RANK_MORE)
     parser.add_argument("key", metavar="KEY", help="a fit's key, or as many of its first characters as only it has")
     parser.add_argument("--images", type=Path, required=True, metavar="DIR", help="a folder of images, or of clips for a fit of clips")
-    parser.add_argument("--roi", default=EVERY_VERTEX, help="the region whose mean response is predicted; all by default")
+    add_region(parser, "whose mean response is predicted")
     parser.add_argument("--least-r", type=float, default=-1.0, metavar="R", help="leave out vertices with a lower test r; none by default")
     parser.add_argument("--out", type=Path, metavar="FILE.csv", help="write the whole table there")
     add_device(parser)
@@ -106,27 +104,29 @@ def run_rank(arguments: argparse.Namespace, progress: Progress) -> Answer:
     check_out_csv(arguments.out)
     store = Store()
     result = open_run(arguments.key, store, subprogress(progress, 0, 0.1))
-    if arguments.roi not in (known := (EVERY_VERTEX, *roi_names(result.plan.subject))):
-        raise BadArguments(unknown("ROI", arguments.roi, known))
+    result, roi = opened_region(arguments, result)
+    if arguments.least_r > -1 and not result.plan.has_test:
+        raise BadArguments("--least-r leaves out by test r, and this fit has none: every stimulus was used for training.")
     if refusal := why_not_images(result.plan.spec.backbone):
         raise CannotPredict(f"This fit cannot predict from images. {refusal}")
     stimuli = stimuli_in(arguments.images, result.plan, store, subprogress(progress, 0.1, 0.15)).sampled(result.plan.spec.frames)
     report = subprogress(progress, 0.15, 1)
     with checking_arguments():
-        columns = region_columns(result, arguments.roi, arguments.least_r)
+        columns = region_columns(result, roi, arguments.least_r)
     table = rank_folder(result, stimuli, columns, report=report, device=arguments.device)
     if arguments.out is not None:
         with atomic_file(arguments.out.expanduser(), "w") as file:
             file.write(to_csv(table))
     ends = table if len(table) <= 2 * N_SHOWN else table.drop(index=range(N_SHOWN, len(table) - N_SHOWN))
     lines = [
-        f"ranked     {len(table):,} by the predicted mean response of {arguments.roi}",
+        f"ranked     {len(table):,} by the predicted mean response of {roi}",
         model_line(result),
         "",
         ends.to_string(index=False),
     ]
+    lines += [f"low, high  no 95 % interval: {why}"] if (why := why_no_interval(result)) else []
     lines += [f"written    {arguments.out}"] if arguments.out is not None else []
-    return Answer({"key": result.key, "roi": arguments.roi, "ranking": to_records(table)}, "\n".join(lines))
+    return Answer({"key": result.key, "roi": roi, "ranking": to_records(table)}, "\n".join(lines))
 
 
 def check_words(arguments: argparse.Namespace) -> None:

@@ -140,6 +140,16 @@ def conformal_half_width(errors: np.ndarray, level: float = LEVEL) -> float:
     return float(errors[rank - 1]) if rank <= len(errors) else float("nan")
 
 
+def why_no_interval(result: Result) -> str:
+    """Why the predictions of a fit have no prediction interval; empty where they have one."""
+    if not result.plan.has_test:
+        return "every stimulus was used for training, and it is made of the errors on test stimuli"
+    if not result.has_data:
+        return "it is made of the errors on test stimuli, whose responses are not in an imported fit"
+    least = int(np.ceil(LEVEL / (1 - LEVEL)))
+    return "" if result.n_test >= least else f"it needs {least} test stimuli, and this fit has {result.counted('test')}"
+
+
 def roi_half_widths(result: Result, least_r: float = -1.0) -> dict[tuple[str, str], float]:
     """Half of the width of the prediction interval of each ROI's mean in each hemisphere, as (roi, hemi) to width.
 

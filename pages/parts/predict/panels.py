@@ -14,6 +14,7 @@ from encoding.analysis.tuning import roi_profile, rois_at
 from encoding.fits.score_tables import EVERY_VERTEX
 from encoding.plots.brain.brain_map import BrainMap
 from encoding.plots.brain.colour_ranges import bulk, rounded_up
+from encoding.prediction.references import why_no_interval
 from encoding.prediction.reliable import reliable, reliable_mask
 from encoding.runtime.wording import counted
 from pages.parts.predict.choices import WRONG, PredictionRequest, patterns, roi_widths
@@ -247,7 +248,7 @@ def regions_panel(request: PredictionRequest, least_r: float, roi: str) -> None:
 
     predicted = of(request.predicted())
     measured = request.measured()
-    shown, has_intervals = predicted.assign(r_mean=of(r)["mean"]), request.result.has_data and has_test
+    shown, has_intervals = predicted.assign(r_mean=of(r)["mean"]), not why_no_interval(request.result)
     if has_intervals:
         widths = roi_widths(request.result.key, least_r, request.result)
         shown["half_width"] = [widths.get((row.roi, row.hemi), np.nan) for row in shown.itertuples()]

@@ -13,7 +13,7 @@ from encoding import Result
 from encoding.datasets import Stimuli
 from encoding.fits.score_tables import EVERY_VERTEX
 from encoding.prediction.predict import stimuli_in
-from encoding.prediction.references import rank_folder, region_columns
+from encoding.prediction.references import rank_folder, region_columns, why_no_interval
 from encoding.prediction.uploads import IMAGES, MOST_IMAGE_BYTES, BadUpload, read_uploaded_image
 from encoding.runtime.csv import to_csv
 from encoding.storage.keys import digest
@@ -70,7 +70,7 @@ def ranking_panel(result: Result, roi: str, least_r: float) -> None:
             st.session_state["_ranking"] = (wanted, table)
         known, table = st.session_state.get("_ranking", (None, None))
         if known == wanted:
-            _show(stimuli, table, what)
+            _show(stimuli, table, what, why_no_interval(result))
 
 
 def _chosen(result: Result) -> Stimuli | None:
@@ -105,7 +105,7 @@ def _chosen(result: Result) -> Stimuli | None:
     return stimuli
 
 
-def _show(stimuli: Stimuli, table: pd.DataFrame, what: str) -> None:
+def _show(stimuli: Stimuli, table: pd.DataFrame, what: str, no_interval: str) -> None:
     n = min(N_ENDS, len(table))
     for title, rows in ((f"Highest of {len(table):,}", table.head(n)), ("Lowest", table.tail(n).iloc[::-1])):
         st.markdown(f"**{title}**")
@@ -116,7 +116,8 @@ def _show(stimuli: Stimuli, table: pd.DataFrame, what: str) -> None:
             place.caption(f"{row.rank}. {plain(row.name)} {row.predicted:+.2f}")
     st.dataframe(table.drop(columns="row"), hide_index=True, alt=f"{what} by predicted response")
     st.caption(
-        "low and high: 95 % prediction interval. above_training: percentage of training images with a lower prediction. unlike_training: "
+        f"low and high: {'no ' if no_interval else ''}95 % prediction interval{': ' if no_interval else ''}{no_interval}. "
+        "above_training: percentage of training images with a lower prediction. unlike_training: "
         "percentage of test images that are nearer to the training images; where it is high, trust the prediction little."
     )
     st.download_button("Ranking, CSV", to_csv(table), "ranking.csv", "text/csv", on_click="ignore")

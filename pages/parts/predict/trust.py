@@ -6,7 +6,7 @@ import numpy as np
 import streamlit as st
 
 from encoding.fits.score_tables import EVERY_VERTEX
-from encoding.prediction.references import unlike_text
+from encoding.prediction.references import unlike_text, why_no_interval
 from pages.parts.predict.choices import WRONG, PredictionRequest
 from pages.parts.shared.text import plain
 
@@ -33,6 +33,7 @@ def trust_panel(request: PredictionRequest, roi: str, least_r: float) -> None:
             ends = f" [{mean - half:+.2f}, {mean + half:+.2f}]" if np.isfinite(half) else ""
             share = float(reference.percentile(np.array([mean]))[0])
             lines.append(f"**{plain(name)}**: predicted mean **{mean:+.2f}**{ends}, higher than {share:.0f} % of those of training {what}.")
+            lines += [f"No prediction interval: {why}."] if (why := why_no_interval(request.result)) else []
     except WRONG as wrong:
         st.caption(plain(wrong))
         return

@@ -109,3 +109,27 @@ def test_the_shell_ranks_a_folder(tiny, store, tmp_path, monkeypatch, capsys):
     assert len(out.read_text().splitlines()) == 13
     assert main(["rank", result.key, "--images", str(folder), "--roi", "drivn", "--device", "cpu"]) == 2
     assert "driven" in capsys.readouterr().err
+
+
+def test_the_shell_ranks_by_a_union_and_says_why_there_is_no_interval(tiny, store, tmp_path, monkeypatch, shell):
+    result = fit(replace(TINY, split="first:105"), store=store)
+    monkeypatch.setenv("ENCODING_CACHE_DIR", str(store.root))
+    words = ["rank", result.key, "--images", str(photos(tmp_path / "photos", others(3))), "--device", "cpu"]
+    code, out, _ = shell(*words, "--roi", "each=driven+noise")
+    assert code == 0 and "predicted mean response of each" in out
+    assert f"no 95 % interval: it needs 19 test stimuli, and this fit has {result.counted('test')}" in out
+    ranked = shell(*words, "--json")[1]  # of every vertex, which the union is
+    assert [each["predicted"] for each in json.loads(ranked)["ranking"]] == pytest.approx(
+        [each["predicted"] for each in json.loads(shell(*words, "--roi", "each=driven+noise", "--json")[1])["ranking"]], rel=1e-5
+    )
+    code, _, wrong = shell(*words, "--roi", "driven", "--roi", "noise")
+    assert code == 2 and "takes one region here, or a union of several: name=driven+noise." in wrong
+    code, _, wrong = shell(*words, "--roi", "each=driven+nosie")
+    assert code == 2 and "Did you mean 'noise'" in wrong
+    code, out, _ = shell("spectrum", result.key, "--roi", "each=driven+noise", "--device", "cpu")
+    assert code == 0 and "share of variance by rank, each" in out
+    every = fit(replace(TINY, split="all"), store=store)
+    code, _, wrong = shell("rank", every.key, *words[2:], "--least-r", "0.2")
+    assert code == 2 and "--least-r leaves out by test r, and this fit has none" in wrong
+    code, out, _ = shell("rank", every.key, *words[2:])
+    assert code == 0 and "no 95 % interval: every stimulus was used for training" in out
