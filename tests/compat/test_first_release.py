@@ -156,6 +156,8 @@ def test_a_former_link_is_read_under_todays_names(first_release, link):
 
 def test_the_page_opens_a_former_link(first_release):
     at = AppTest.from_file(str(PROJECT / "app.py"), default_timeout=60)
-    at.query_params.update({"dataset": "compat", "subject": "ann", "backbone": "gabor", "layer": "energy", "focus": "roi"})
+    at.query_params.update(
+        {"dataset": "compat", "subject": "ann", "backbone": "gabor", "layer": "energy", "readout": "mlp", "focus": "roi"}
+    )
     at.run()
     assert not at.exception and at.query_params["target_groups"] == "roi"

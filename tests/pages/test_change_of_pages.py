@@ -56,7 +56,7 @@ def test_a_link_from_one_page_to_another_shows_what_it_names(tiny, store, open_p
 def test_a_name_that_means_something_else_on_another_page_asks_for_nothing_there(tiny, store, open_page):
     sweep_layers(Sweep.read(TINY, ["tinynet"], []), store, device="cpu")
     linked = explore_query(TINY) | {"backbones": "tinynet", "shown": "tinynet pixels"}
-    linked.pop("layer", None)
+    linked = {name: value for name, value in linked.items() if name not in ("backbone", "layer")}
     page = open_page("30_layers", **linked).run()
     for view, link in (("60_weights", {"shown": "here"}), ("30_layers", linked)):
         page.query_params.clear()

@@ -156,7 +156,7 @@ def fit_controls(network: Callable[[], tuple[str, str, tuple[str, ...]]] | None 
             help="Responses and predictions of a test stimulus that was shown several times are averaged before they are scored.",
         )
     kept |= _rarely_changed(advanced, given=is_given(backbone))
-    leave_unread_out(control_names())
+    leave_unread_out(control_names(), {name: str(value) for name, value in dataclasses.asdict(START).items()})
     if not layers:
         raise ValueError("Choose a layer to go on.")
     return FitSpec(

@@ -56,6 +56,12 @@ def taken(name: str) -> None:
     st.session_state.get(ASKED, {}).pop(name, None)
 
 
+def no_longer(name: str, why: str) -> None:
+    """Take back a :func:`note` whose words end so."""
+    if st.session_state.get(NOTES, {}).get(name, ("",))[0].endswith(why):
+        st.session_state[NOTES].pop(name)
+
+
 def say_unread() -> None:
     """Warn, at the top of the page, of the parameters of the link that no widget took, until what is shown instead changes."""
     asked, notes = st.session_state.get(ASKED, {}), st.session_state.get(NOTES, {})

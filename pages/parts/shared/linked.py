@@ -7,18 +7,19 @@ where its widget is drawn; None draws none, which costs a page nothing. A link's
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import streamlit as st
 
 from encoding.runtime.registry import unknown
 from pages.parts.shared.late_link import goes_back
-from pages.parts.shared.link_notes import note, taken
+from pages.parts.shared.link_notes import no_longer, note, taken
 from pages.parts.shared.text import plain
 
 _KEPT: dict[str, Any] = {"persist_state": "session"}  # of every widget: its value outlives a run that does not draw it
 
+IDLE = "changes nothing in this fit"
 _READ = "_link_read"  # in the session: settings that were read since :func:`begin_reading`
 
 
@@ -60,10 +61,18 @@ def begin_reading() -> None:
     st.session_state[_READ] = set()
 
 
-def leave_unread_out(keys: Iterable[str]) -> None:
-    """Take out of the link what it holds of settings that were not read since, as nothing asks for them now; the session keeps them."""
+def leave_unread_out(keys: Iterable[str], starts: Mapping[str, str]) -> None:
+    """Take out of the link what it holds of settings that were not read since, as nothing asks for them now; the session keeps them.
+
+    A link that was opened with one that is not as in ``starts`` is warned of, until the setting is read.
+    """
     for key in keys:
-        if key not in st.session_state[_READ] and st.session_state.get(_written(key)):
+        if key in st.session_state[_READ]:
+            no_longer(key, IDLE)
+        elif linked := st.query_params.get_all(key):
+            if linked != [starts.get(key)]:
+                note(key, f"**{plain(key)}** {IDLE}")
+            taken(key)
             write_link(key, (), ())
 
 

@@ -88,9 +88,11 @@ def explore_query(spec: FitSpec, *, full: bool = False) -> dict[str, str | list[
         values["roi"] = spec.roi_names[0]
         if spec.target_groups.startswith("roi") or any("=" in roi for roi in spec.rois):
             values["rois"] = spec.rois
-    if spec.target_groups.startswith("vertex:") and READOUTS[spec.readout].per_target:
+    readout = READOUTS[spec.readout]
+    apart = readout.targets_apart(readout.read(dict(spec.options)))
+    if spec.target_groups.startswith("vertex:") and apart:
         values["vertex"] = spec.target_groups.removeprefix("vertex:").replace(":", " ")
-    elif full or spec.target_groups != START.target_groups:
+    elif not apart and (full or spec.target_groups != START.target_groups):
         values["target_groups"] = spec.target_groups
     values = values or {"dataset": spec.dataset}
     return {key: list(value) if isinstance(value, tuple) else _text(value) for key, value in values.items()}
