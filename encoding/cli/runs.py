@@ -14,6 +14,7 @@ from encoding.datasets import DATASETS, Subject
 from encoding.evaluation.scores import SCORES
 from encoding.runs.table import SCORE_COLUMNS, all_runs, as_csv, matching
 from encoding.storage.atomic import atomic_file
+from encoding.storage.keys import short_digits
 from encoding.storage.store import Store
 
 SHOWN = ("dataset", "subject", "targets", "backbone", "layers", "components", "readout", "options", "split")
@@ -64,7 +65,7 @@ def run_runs(arguments: argparse.Namespace, progress: Progress) -> Answer:
     found = matching(found, words=" ".join(arguments.words), tags=arguments.tag, by=by, ascending=ascending)
     rows = [
         [
-            row["key"].rpartition("-")[2][:6] + (" (imported)" if row["imported"] else ""),
+            short_digits(row["key"]) + (" (imported)" if row["imported"] else ""),
             *(str(row[name]) for name in SHOWN),
             "-" if row[column] != row[column] else f"{row[column]:.3f}",
         ]

@@ -33,7 +33,7 @@ from encoding.runtime.progress import Report, silent
 from encoding.runtime.registry import UnknownName, unknown
 from encoding.storage.atomic import atomic_file
 from encoding.storage.files import open_regular, passing_errors_of
-from encoding.storage.keys import stage_of
+from encoding.storage.keys import short_digits, stage_of
 from encoding.storage.npy import read_npy
 from encoding.storage.store import PROVENANCE, Store
 
@@ -219,7 +219,7 @@ def short_name(row: Mapping[str, Any]) -> str:
     options = f" {row['options']}" if row["options"] else ""
     mark = ", imported" if row["imported"] else ""
     model = f"{row['model']} · {row['components']} · {readout_title(row['readout'])}{options}"
-    digits = row["key"].rpartition("-")[2][:6]
+    digits = short_digits(row["key"])
     score = "no test score" if row["split"] == ALL else f"{'validation ' if WITHIN in row['split'] else ''}r {row['r_mean']:.3f}"
     only = f", {row['targets']} only" if row["targets"] else ""
     return f"{model} · {row['dataset']}, {subject_label(row['subject'])}{only} · {score} · {digits}{mark}"

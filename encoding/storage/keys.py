@@ -18,6 +18,11 @@ def digest(stage: str, version: int, **inputs: object) -> str:
     return f"{stage}-{hashlib.sha256(text.encode()).hexdigest()[:20]}"
 
 
+def short_digits(*keys: str) -> str:
+    """First six digits of each key, by which names of files tell results apart: ``3fa92c-71b0de``."""
+    return "-".join(key.rpartition("-")[2][:6] for key in keys)
+
+
 def stage_of(key: str) -> str:
     """Stage of a key: the part before the digest."""
     return key.rpartition("-")[0]

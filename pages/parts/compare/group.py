@@ -19,7 +19,7 @@ from encoding.runtime.csv import to_csv
 from pages.parts.explore.statistics import ask_for, show_table
 from pages.parts.shared.brain_component import brain_view
 from pages.parts.shared.chart import chart, origin
-from pages.parts.shared.text import plain
+from pages.parts.shared.text import file_stem, plain
 
 HOW = (
     "A bar is the mean over subjects, a dot one subject. Whiskers are the 95 % interval of the mean over subjects: they say how much it "
@@ -57,7 +57,8 @@ def _bars(fits: list[Result], score: str, statistic: str) -> None:
     source = " | ".join(map(origin, fits))
     chart(figure, "group_bars", alt=f"{SCORES[score].short} of every region, mean and spread over subjects", how=HOW, source=source)
     show_table(table[table["n_subjects"] > 0], "mean and spread over subjects of every region")
-    st.download_button("Table (CSV)", to_csv(titled(table)), "group.csv", "text/csv", key="group_csv", on_click="ignore")
+    name = file_stem("group", score, statistic, keys=[each.key for each in fits])
+    st.download_button("Table (CSV)", to_csv(titled(table)), f"{name}.csv", "text/csv", key="group_csv", on_click="ignore")
 
 
 def _maps(fits: list[Result], score: str) -> None:

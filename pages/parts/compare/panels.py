@@ -35,7 +35,7 @@ from pages.parts.shared.chart import chart, origin
 from pages.parts.shared.job_progress import follow
 from pages.parts.shared.links import explore_query, view
 from pages.parts.shared.server_state import display_key, job_key, jobs, roi_table, store
-from pages.parts.shared.text import plain
+from pages.parts.shared.text import file_stem, plain
 
 HOW = {
     "bars": "Each group is a region; A is the first bar. Whiskers say how much a score would differ with other test images. Whiskers of "
@@ -243,7 +243,8 @@ def _test_table(comparison: Comparison, name: str) -> None:
             table = comparison.table.rename(columns={"first": "A", "second": name})
             texts = table.assign(p=table["p"].map(p_text), q=table["q"].map(p_text))
             st.dataframe(texts, hide_index=True, key="test_table", alt="the paired tests of every region")
-            st.download_button("Tests, CSV", lambda: to_csv(table), "comparison.csv", "text/csv", on_click="ignore")
+            name = file_stem("comparison", comparison.score, keys=[comparison.first.key, comparison.second.key])
+            st.download_button("Tests, CSV", lambda: to_csv(table), f"{name}.csv", "text/csv", on_click="ignore")
             st.caption(f"p: {TEST_NAME}. q: p adjusted for the false discovery rate over all rows (Benjamini-Hochberg).")
 
 
@@ -271,7 +272,7 @@ def take_away(results: Mapping[str, Result]) -> None:
     report_of.download_button(
         "Report, HTML",
         lambda: report(list(results.values()), store()),
-        f"report-{'-'.join(result.key.rpartition('-')[2][:6] for result in results.values())}.html",
+        f"{file_stem('report', keys=[result.key for result in results.values()])}.html",
         "text/html",
         on_click="ignore",
         width="stretch",

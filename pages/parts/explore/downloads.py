@@ -18,14 +18,14 @@ from encoding.runs.report import report, roi_ends
 from encoding.runtime.csv import to_csv
 from pages.parts.shared.links import explore_query, view
 from pages.parts.shared.server_state import store
-from pages.parts.shared.text import plain
+from pages.parts.shared.text import file_stem, plain
 
 
 def take_away(result: Result, table: pd.DataFrame, brain: BrainMap | None, *, score: str = "r", statistic: str = "mean") -> None:
     """Offer downloads and commands of one fit; ``brain`` is the map on the page, ``score`` and ``statistic`` what its bars show."""
     spec = result.plan.spec
     origin = plots.caption(result.provenance, spec, tested=result.counted("test"))
-    name = f"{spec.dataset}-{spec.subject}-{spec.backbone.replace('/', '-')}-{'+'.join(spec.layers)}"
+    name = file_stem(spec.dataset, spec.subject, spec.backbone, "+".join(spec.layers), keys=[result.key])
     many = result.plan.subject.unit.many
     (rois, vertices), (whole, charts) = st.columns(2), st.columns(2)
     _download(rois, "ROIs, CSV", lambda: to_csv(with_intervals(result, table)), f"{name}-rois.csv", "text/csv")

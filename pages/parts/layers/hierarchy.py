@@ -16,6 +16,7 @@ from encoding.runtime.csv import to_csv
 from encoding.runtime.wording import counted
 from pages.parts.layers.swept import OF_SWEEP, draws_of, origin, shares_of, table_of
 from pages.parts.shared.chart import chart
+from pages.parts.shared.text import file_stem
 
 WINS_HOW = (
     "Each column shares out the 500 draws of the test images among the layers that win them. One large dot: the best layer is "
@@ -97,8 +98,8 @@ def _about_stages() -> str:
 def take_away(sweep_result: SweepResult, table: pd.DataFrame) -> None:
     """Offer the table as a file and the sweep as a command."""
     spec = sweep_result.sweep.spec
-    name = f"{spec.dataset}-{spec.subject}-{'+'.join(sweep_result.sweep.backbones).replace('/', '-')}-layers.csv"
-    st.download_button("Layers x ROIs, CSV", lambda: to_csv(table), name, "text/csv", on_click="ignore")
+    name = file_stem("layers", spec.dataset, spec.subject, "+".join(sweep_result.sweep.backbones), keys=[sweep_result.sweep.job_key])
+    st.download_button("Layers x ROIs, CSV", lambda: to_csv(table), f"{name}.csv", "text/csv", on_click="ignore")
     st.markdown("**The same from a shell**")
     st.code(sweep_result.sweep.to_command(), language="bash", wrap_lines=True)
     st.caption(origin(sweep_result))

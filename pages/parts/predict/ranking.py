@@ -21,7 +21,7 @@ from pages.parts.predict.choices import WRONG
 from pages.parts.shared.access import is_shared, may_change
 from pages.parts.shared.server_state import store
 from pages.parts.shared.stimulus_grid import thumbnail
-from pages.parts.shared.text import plain
+from pages.parts.shared.text import file_stem, plain
 
 MOST_HERE = 1_000  # stimuli that are ranked while the page waits; more in the shell
 N_ENDS = 6
@@ -70,7 +70,7 @@ def ranking_panel(result: Result, roi: str, least_r: float) -> None:
             st.session_state["_ranking"] = (wanted, table)
         known, table = st.session_state.get("_ranking", (None, None))
         if known == wanted:
-            _show(stimuli, table, what, why_no_interval(result))
+            _show(stimuli, table, result, roi)
 
 
 def _chosen(result: Result) -> Stimuli | None:
@@ -105,7 +105,8 @@ def _chosen(result: Result) -> Stimuli | None:
     return stimuli
 
 
-def _show(stimuli: Stimuli, table: pd.DataFrame, what: str, no_interval: str) -> None:
+def _show(stimuli: Stimuli, table: pd.DataFrame, result: Result, roi: str) -> None:
+    what, no_interval = "clips" if result.plan.of_clips else "images", why_no_interval(result)
     n = min(N_ENDS, len(table))
     for title, rows in ((f"Highest of {len(table):,}", table.head(n)), ("Lowest", table.tail(n).iloc[::-1])):
         st.markdown(f"**{title}**")
@@ -120,4 +121,4 @@ def _show(stimuli: Stimuli, table: pd.DataFrame, what: str, no_interval: str) ->
         "above_training: percentage of training images with a lower prediction. unlike_training: "
         "percentage of test images that are nearer to the training images; where it is high, trust the prediction little."
     )
-    st.download_button("Ranking, CSV", to_csv(table), "ranking.csv", "text/csv", on_click="ignore")
+    st.download_button("Ranking, CSV", to_csv(table), f"{file_stem('ranking', roi, keys=[result.key])}.csv", "text/csv", on_click="ignore")
