@@ -8,6 +8,7 @@ warnings, errors and the output of libraries go to standard error.
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import sys
@@ -167,7 +168,7 @@ def explain(error: Exception, *, debug: bool = False) -> str:
         return str(error)
     if isinstance(error, RuntimeError) and "home directory" in str(error):  # pathlib's, of a path that was given
         return "A path begins with ~, and that home folder does not exist here. Write the whole path."
-    if is_passing(error) and error.filename is not None:
+    if isinstance(error, OSError) and error.filename is not None and (is_passing(error) or error.errno == errno.ENAMETOOLONG):
         return f"{error.strerror}: {error.filename}"
     hint = "" if debug else "\nRun the command again with --debug to see where it happened."
     return f"{type(error).__name__}: {error}{hint}"

@@ -66,19 +66,22 @@ def fetch(
         if not target.is_file():
             stated = _receive_with_patience(address, part, n_bytes, n_tries, report)
             _mark(part).unlink(missing_ok=True)
-            promised = {"sha256": sha256 or stated, "md5": md5}
-            size = part.stat().st_size
-            if n_bytes is not None and size != n_bytes:
+            if wrong := difference(part, sha256=sha256 or stated, md5=md5, n_bytes=n_bytes):
                 part.unlink()
-                raise OSError(f"{address} sent {size:,} bytes, and the file was published with {n_bytes:,}")
-            for algorithm, digits in promised.items():
-                if digits and not _hash(part, algorithm).startswith(digits):
-                    part.unlink()
-                    raise OSError(f"what {address} sent has not the checksum that was promised, {digits}")
+                raise OSError(f"what {address} sent {wrong}")
             part.replace(target)
         lock.unlink(missing_ok=True)  # only now: who waits for a lock that is gone finds the target, and does not write beside another
     report(1.0, f"fetched {target.name}")
     return target
+
+
+def difference(path: Path, *, sha256: str = "", md5: str = "", n_bytes: int | None = None) -> str:
+    """How a file differs from what was published, as the end of a sentence; empty where it does not. Arguments as of :func:`fetch`."""
+    size = path.stat().st_size
+    if n_bytes is not None and size != n_bytes:
+        return f"has {size:,} bytes, and the file was published with {n_bytes:,}"
+    wrong = next((digits for name, digits in (("sha256", sha256), ("md5", md5)) if digits and not _hash(path, name).startswith(digits)), "")
+    return f"has not the checksum that was promised, {wrong}" if wrong else ""
 
 
 def received_bytes(target: Path) -> int:

@@ -21,7 +21,7 @@ from encoding.datasets.own.sections import toml_value
 from encoding.runtime.progress import Report, silent, subprogress
 from encoding.storage.archives import BadArchive
 from encoding.storage.atomic import atomic_file, leftovers, scratch_folder
-from encoding.storage.download import SPARE_BYTES, fetch, reason_of, received_bytes
+from encoding.storage.download import SPARE_BYTES, difference, fetch, reason_of, received_bytes
 
 DOWNLOADS = ".downloads"  # in the folder of data; hidden, so that it is no data set
 SUBJECT_FILE = "subject.json"
@@ -174,13 +174,20 @@ def is_fetched(entry: Entry, subject: str) -> bool:
 
 
 def _is_here(folder: Path, parts: tuple[str, ...]) -> bool:
-    try:
-        known = json.loads((folder / SUBJECT_FILE).read_text())
-    except FileNotFoundError:
+    if not (folder / SUBJECT_FILE).exists():
         return False
-    if missing := set(parts) - set(known["parts"]):
+    if missing := set(parts) - set(_about(folder)["parts"]):
         raise BadData(f"{folder} was made without {', '.join(sorted(missing))}. Remove that folder to fetch it with all parts you name.")
     return True
+
+
+def _about(folder: Path) -> dict[str, Any]:
+    """What a converter left in a subject's folder: its parts, split and table."""
+    try:
+        about = json.loads((folder / SUBJECT_FILE).read_text(encoding="utf-8"))
+        return {"parts": list(about["parts"]), "split": str(about["split"]), "table": dict(about["table"])}
+    except (ValueError, LookupError, TypeError) as error:
+        raise BadData(f"{folder / SUBJECT_FILE} is damaged. Remove the folder {folder} to fetch {folder.name} again.") from error
 
 
 def _ours(root: Path) -> bool:
@@ -208,6 +215,8 @@ def _download(entry: Entry, files: Sequence[RemoteFile], downloads: Path, report
 
 
 def _fetch_file(entry: Entry, file: RemoteFile, target: Path, report: Report) -> None:
+    if target.is_file() and (wrong := difference(target, sha256=file.sha256, md5=file.md5, n_bytes=file.n_bytes)):  # put there by hand
+        raise NotFetched(f"{target} {wrong}. Remove it to fetch {file.name} of {entry.title}, or save the file of {file.address} there.")
     try:
         file = file if target.is_file() else _listed(file, target)
         fetch(file.address, target, sha256=file.sha256, md5=file.md5, n_bytes=file.n_bytes, n_tries=N_TRIES, report=report)
@@ -264,7 +273,7 @@ def _convert(entry: Entry, downloads: Path, root: Path, subject: str, parts: tup
 
 def _describe(entry: Entry, root: Path) -> None:
     """Write ``dataset.toml`` from what converters left in each subject's folder."""
-    known = {path.parent.name: json.loads(path.read_text(encoding="utf-8")) for path in sorted(root.glob(f"*/{SUBJECT_FILE}"))}
+    known = {path.parent.name: _about(path.parent) for path in sorted(root.glob(f"*/{SUBJECT_FILE}"))}
     splits = [about["split"] for about in known.values()]
     head = {"title": entry.title, "about": f"{entry.about} {entry.licence}", "split": splits[0]} | ({"clips": True} if entry.clips else {})
     lines = [f"{key} = {toml_value(value)}" for key, value in head.items()]

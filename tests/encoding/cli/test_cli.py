@@ -276,3 +276,10 @@ def test_a_reader_that_has_seen_enough_is_no_failure(tmp_path):
     env = os.environ | {"PYTHONPATH": os.pathsep.join([str(PROJECT), os.environ.get("PYTHONPATH", "")])}
     done = subprocess.run(["bash", "-c", command], cwd=tmp_path, env=env, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0 and done.stderr == ""
+
+
+@pytest.mark.parametrize("words", ["fit --out", "import", "doctor", "experiment run", "report fit-1 --out", "publish --out"])
+def test_a_name_that_is_too_long_for_the_disk_is_said_in_a_sentence(shell, tmp_path, monkeypatch, words):
+    monkeypatch.setenv("ENCODING_CACHE_DIR", str(tmp_path / "cache"))
+    code, _, wrong = shell(*words.split(), "x" * 300)
+    assert code == 1 and "error: File name too long: " in wrong and "OSError" not in wrong

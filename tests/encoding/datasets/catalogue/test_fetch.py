@@ -6,12 +6,14 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from encoding import DATASETS, FitSpec, fit
 from encoding.datasets import BadData, data_dir
+from encoding.datasets.catalogue import entry as catalogue
 from encoding.datasets.catalogue.fetch import DOWNLOADS, NotConfirmed, NotFetched, fetch_dataset
 from encoding.runtime.progress import Cancelled
 from tests import PROJECT
@@ -48,6 +50,7 @@ def test_a_killed_fetch_goes_on_and_ends_in_a_fit(kay, store):
 KILLED = """
 from dataclasses import replace
 from encoding.datasets.catalogue import entry
+from encoding.datasets.catalogue import entry as catalogue
 from encoding.datasets.catalogue.fetch import fetch_dataset
 kay = entry.find_entry("kay2008")
 entry.entries = lambda: (replace(kay, files=tuple(table | {"address": "ADDRESS"} for table in kay.files)),)
@@ -127,3 +130,24 @@ def test_options_that_a_data_set_has_no_use_for_are_refused(shell, tmp_path):
     assert code == 2 and "kay2008 asks for no folder of stimuli" in wrong
     code, _, wrong = shell("fetch", "kay2008", "--yes", "--part", "one")
     assert code == 2 and "Known: none." in wrong
+
+
+@pytest.mark.parametrize("promise", [{"bytes": 17}, {"md5": "00" * 16}, {"sha256": "00" * 32}])
+def test_a_file_put_there_by_hand_is_compared_with_what_was_published(kay, monkeypatch, promise):
+    entry = catalogue.find_entry("kay2008")
+    files = tuple(table | promise for table in entry.files)
+    monkeypatch.setattr(catalogue, "entries", lambda: (replace(entry, files=files),))
+    target = data_dir() / DOWNLOADS / "kay2008" / files[0]["name"]
+    target.parent.mkdir(parents=True)
+    target.write_bytes(b"half of it")
+    with pytest.raises(NotFetched, match=r"published with 17|not the checksum") as refused:
+        fetch_dataset("kay2008", confirmed=True)
+    assert f"Remove it to fetch {files[0]['name']}" in str(refused.value) and target.read_bytes() == b"half of it" and not kay.asked
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"parts": []}', '{"parts": [], "split": "all", "table": 3}'])
+def test_a_damaged_note_of_a_subject_is_named_with_what_to_do(kay, text):
+    folder = fetch_dataset("kay2008", confirmed=True).folder / "S1"
+    (folder / "subject.json").write_text(text)
+    with pytest.raises(BadData, match=r"subject.json is damaged. Remove the folder .*S1 to fetch S1 again"):
+        fetch_dataset("kay2008", confirmed=True)
