@@ -31,6 +31,10 @@ class NoWeights(FileNotFoundError):
     """Pretrained weights that are not on this machine and cannot be had. The message says where to put them by hand."""
 
 
+class BadWeights(ValueError):
+    """A weights file that is none, is damaged or belongs to another network. The message names it and says what to do."""
+
+
 class NotInstalled(ImportError):
     """An optional library that a source needs and that is not installed. The message says how to install it."""
 

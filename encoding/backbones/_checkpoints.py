@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from encoding.backbones._axes import ancestors
+from encoding.backbones._base import BadWeights
 from encoding.storage.files import open_regular
 from encoding.storage.fingerprints import sha256
 
@@ -72,7 +73,7 @@ def read_tensors(path: Path) -> dict[str, torch.Tensor]:
         if not re.match(TRAINING_ONLY, name):
             tensors[name] = tensor
     if odd := next((name for name, each in tensors.items() if not _is_plain(each)), None):
-        raise ValueError(f"{path}: {odd} is complex, quantized, sparse or without values, so it is no parameter of a network here. {SAVE}")
+        raise BadWeights(f"{path}: {odd} is complex, quantized, sparse or without values, so it is no parameter of a network here. {SAVE}")
     return tensors
 
 
@@ -92,7 +93,7 @@ def _load(path: Path) -> Any:
     is_safetensors = head[8:9] == b"{" and int.from_bytes(head[:8], "little") < 2**27
     is_torch = head.startswith((b"PK", b"\x80")) and not is_safetensors
     if not is_safetensors and (kind := _other_kind(path, head)):
-        raise ValueError(f"{path} is no weights file: it is {kind}.")
+        raise BadWeights(f"{path} is no weights file: it is {kind}.")
     try:
         if is_safetensors or (path.suffix == ".safetensors" and not is_torch):
             return load_file(path)
@@ -101,9 +102,9 @@ def _load(path: Path) -> Any:
                 return torch.load(file, map_location="cpu", weights_only=True)
         return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
     except pickle.UnpicklingError as error:
-        raise ValueError(f"{path} was refused: it holds more than tensors, or is damaged, and nothing in it was run. {SAVE}") from error
+        raise BadWeights(f"{path} was refused: it holds more than tensors, or is damaged, and nothing in it was run. {SAVE}") from error
     except (*UNREADABLE, SafetensorError) as error:  # torch's own words may advise to load the file unsafely, and are not passed on
-        raise ValueError(f"{path} cannot be read as weights ({type(error).__name__}); it may be cut short. Copy it again.") from error
+        raise BadWeights(f"{path} cannot be read as weights ({type(error).__name__}); it may be cut short. Copy it again.") from error
 
 
 def _other_kind(path: Path, head: bytes) -> str:
@@ -131,11 +132,11 @@ def _table(content: Any, path: Path) -> tuple[str, Mapping[str, torch.Tensor]]:
     """The table of weights in what a file holds, and its name; empty where the file is one table."""
     tables = dict(_tables(content))
     if not tables:
-        raise ValueError(f"{path} holds no table of tensors by name. {SAVE}")
+        raise BadWeights(f"{path} holds no table of tensors by name. {SAVE}")
     ranks = {name: min((TABLES.index(part) for part in name.split("/") if part in TABLES), default=len(TABLES)) for name in tables}
     best = [name for name in tables if ranks[name] == min(ranks.values())]
     if len(best) > 1:
-        raise ValueError(f"{path} holds several tables of tensors: {', '.join(tables)}. Save the one to be used alone, as .safetensors.")
+        raise BadWeights(f"{path} holds several tables of tensors: {', '.join(tables)}. Save the one to be used alone, as .safetensors.")
     return best[0], tables[best[0]]
 
 
@@ -211,7 +212,7 @@ def fill(
             shapes = [f"{key} {tuple(tensors[key].shape)} instead of {tuple(own[key].shape)}" for key in misfits]
             kinds = (("missing", missing), ("unexpected", unexpected), ("of another shape", shapes))
             wrong = "; ".join(f"{kind}: {_some(keys)}" for kind, keys in kinds if keys)
-            raise ValueError(f"{path} does not fit {name}. Tensors {wrong}.")
+            raise BadWeights(f"{path} does not fit {name}. Tensors {wrong}.")
     with torch.no_grad():
         for key in own:
             if key in tensors and key not in misfits:
@@ -237,7 +238,7 @@ def without_prefix(tensors: Mapping[str, torch.Tensor], own: Mapping[str, Any], 
     if len(best) > 1:
         averages = [prefix for prefix in best if set(prefix.split(".")) & set(AVERAGES)]
         if len(averages) != 1:
-            raise ValueError(f"{path} holds several networks: {', '.join(best)}. Save the one to be used alone, as .safetensors.")
+            raise BadWeights(f"{path} holds several networks: {', '.join(best)}. Save the one to be used alone, as .safetensors.")
         best = averages
     prefix = f"{best[0]}."
     return {key.removeprefix(prefix): tensor for key, tensor in tensors.items() if key.startswith(prefix)}

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from encoding.backbones._axes import Axes, find_axes
-from encoding.backbones._base import Backbone, UnknownLayer, seeded
+from encoding.backbones._base import Backbone, BadWeights, UnknownLayer, seeded
 from encoding.backbones._capture import visit
 from encoding.backbones._hooks import trace
 from encoding.backbones._pooling import find_pool
@@ -120,7 +120,7 @@ class ModuleBackbone(Backbone):
             order = list(self.calls)
             first = min(order.index(module) for module in self.unfilled)
             if headed := [layer for layer in layers if order.index(layer) >= first]:
-                raise ValueError(
+                raise BadWeights(
                     f"The weights file has no weights of the right size for {', '.join(self.unfilled)} of {self.name} (a head of other "
                     f"classes?), which {', '.join(headed)} needs. Layers up to {order[first - 1] if first else 'none'} can be used."
                 )

@@ -27,7 +27,7 @@ import numpy as np
 from PIL import Image
 
 from encoding.backbones._axes import Axes
-from encoding.backbones._base import SOURCES, Backbone, NotInstalled, Source, UnknownLayer, WeightsFile
+from encoding.backbones._base import SOURCES, Backbone, BadWeights, NotInstalled, Source, UnknownLayer, WeightsFile
 from encoding.backbones._checkpoints import weights_fingerprint
 from encoding.backbones._modules import Preparation
 from encoding.backbones._pooling import pooled
@@ -150,7 +150,7 @@ def load(model: Any, path: Path) -> None:
     except (OSError, ValueError, LookupError) as error:
         raise_passing(error, path)
         reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise ValueError(f"{path} does not fit {NETWORK}, or is damaged: {reason}") from error
+        raise BadWeights(f"{path} does not fit {NETWORK}, or is damaged: {reason}") from error
 
 
 class KerasBackbone(Backbone):
@@ -226,7 +226,7 @@ class Keras(Source):
         fingerprint = self.fingerprint(network, weights)
         path = self._find(weights) if seed is None else None
         if weights == PRETRAINED and path and hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest() != MD5:
-            raise ValueError(f"{path} is not the file that Keras publishes, or is damaged. Delete it and fetch it again from {ADDRESS}.")
+            raise BadWeights(f"{path} is not the file that Keras publishes, or is damaged. Delete it and fetch it again from {ADDRESS}.")
         model = build(seed or 0)
         if path:
             load(model, path)

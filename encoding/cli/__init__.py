@@ -20,7 +20,7 @@ from encoding.analysis.group import NotAGroup
 from encoding.analysis.hyperparameter_search import NothingFound
 from encoding.analysis.similarity import CannotCompare
 from encoding.analysis.variance_partition import CannotPartition
-from encoding.backbones import NotInstalled, NoWeights, UnknownLayer
+from encoding.backbones import BadWeights, NotInstalled, NoWeights, UnknownLayer
 from encoding.cli import (
     analysing,
     caching,
@@ -64,7 +64,7 @@ from encoding.storage.store import DamagedResult, StoreFull, StoreReadOnly
 FAILED, BAD_ARGUMENTS, INTERRUPTED = 1, 2, 130
 ARGUMENT_ERRORS = (BadArguments, CannotCompare, CannotPartition, NotAGroup, UnknownName, UnknownLayer, BadOption)
 WORK_ERRORS = (
-    AlreadyRunning, BadData, BadExchange, Cancelled, CannotPredict, ConnectionError, FileExistsError, FitChanged, LayersFailed,
+    AlreadyRunning, BadData, BadExchange, BadWeights, Cancelled, CannotPredict, ConnectionError, FileExistsError, FitChanged, LayersFailed,
     MemberFailed, NoHome, NoRoom, NotComposed, NotConfirmed, NotFinished, NotInstalled, NotRegular, NothingFound, NoWeights,
     StoreFull, StoreReadOnly, WorkFailed,
 )  # fmt: skip

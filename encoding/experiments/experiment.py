@@ -10,6 +10,7 @@ from typing import Any, Self
 
 from encoding.backbones import BACKBONES, UnknownLayer
 from encoding.datasets import DATASETS
+from encoding.datasets._spelling import decoded
 from encoding.evaluation.splits import check_split
 from encoding.experiments.toml import dump_toml, read_toml
 from encoding.fits.spec import FitSpec
@@ -168,7 +169,9 @@ class Experiment:
         path = Path(path).expanduser()
         try:
             with open_regular(path) as file:
-                return cls.from_toml(file.read().decode())
+                return cls.from_toml(decoded(file.read()))
+        except UnicodeDecodeError as error:
+            raise ValueError(f"{path} is not text in UTF-8 ({error}). Save it again as UTF-8.") from error
         except UnknownName as error:
             raise UnknownName(f"{path}: {error}") from error
         except ValueError as error:

@@ -251,3 +251,11 @@ def test_samples_of_runs_are_not_called_images(tiny, shell, tmp_path, monkeypatc
     for words in (TINY_FIT, ["sweep", *TINY_FIT[1:]]):
         code, out, wrong = shell(*words)
         assert code == 0 and "responses to test samples" in out and "test images" not in out, wrong
+
+
+def test_a_file_that_holds_no_weights_is_said_without_the_name_of_an_error(shell, tiny, tmp_path, monkeypatch):
+    monkeypatch.setenv("ENCODING_CACHE_DIR", str(tmp_path / "cache"))
+    (tmp_path / "net.pth").write_bytes(b"\x01" * 100)
+    words = ["--dataset", "tiny", "--backbone", "torchvision/alexnet", "--layer", "features.1", "--split", "holdout:0.75:5"]
+    code, _, wrong = shell("fit", *words, "--weights", tmp_path / "net.pth")
+    assert code == 1 and f"error: {tmp_path / 'net.pth'} was refused" in wrong and "ValueError" not in wrong and "--debug" not in wrong

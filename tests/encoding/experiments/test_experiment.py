@@ -167,3 +167,13 @@ def test_toml_refuses_what_it_does_not_have():
 def test_an_experiment_can_be_hashed_and_compared():
     assert hash(Experiment(vary={"pool": ("none",)})) == hash(Experiment(vary={"pool": ["none"]}))
     assert Experiment(vary={"pool": ("none",)}) == Experiment(vary={"pool": ["none"]}) != Experiment(base=FitSpec(pool="max"))
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_a_file_is_read_as_editors_of_any_system_save_it(tiny, tmp_path, encoding):
+    file = tmp_path / "grid.toml"
+    file.write_bytes('title = "Größe"\r\n[base]\r\ndataset = "tiny"\r\n'.encode(encoding))
+    assert Experiment.read(file).title == "Größe"
+    file.write_bytes(b"\xdf\xdf")
+    with pytest.raises(ValueError, match=r"grid.toml is not text in UTF-8 .* Save it again as UTF-8"):
+        Experiment.read(file)
