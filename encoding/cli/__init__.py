@@ -81,8 +81,9 @@ first steps:
 Every command takes --json (one JSON document instead of text) and --help.
 
 environment:
-  ENCODING_DATA_DIR    one folder per dataset, such as algonauts2023/subj01 (default: data)
-  ENCODING_CACHE_DIR   where results are kept (default: cache)
+  ENCODING_DATA_DIR    one folder per dataset, such as algonauts2023/subj01 (default: data in the project's folder,
+                       or in the one worked in where it was installed from a wheel)
+  ENCODING_CACHE_DIR   where results are kept (default: cache, beside data)
   ENCODING_FEATURE_BUDGET  GB that the stored features of a layer may take (default: 2)
   ENCODING_SCHEDULER   Dask cluster where fit, search, sweep and experiment compute (default: this machine)
 

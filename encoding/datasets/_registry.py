@@ -11,6 +11,7 @@ from pathlib import Path
 from encoding.datasets._base import BadData, Subject, roi_names
 from encoding.runtime.progress import Report, silent
 from encoding.runtime.registry import Registry, UnknownName, unknown
+from encoding.storage.files import default_folder
 from encoding.storage.store import Store
 
 
@@ -129,8 +130,8 @@ class FolderDataset(Dataset):
 
 
 def data_dir() -> Path:
-    """Folder that holds one folder per data set: ``$ENCODING_DATA_DIR``, else ``data`` beside the project."""
-    folder = Path(os.environ.get("ENCODING_DATA_DIR") or Path(__file__).parents[2] / "data")
+    """Folder that holds one folder per data set: ``$ENCODING_DATA_DIR``, else ``data`` as :func:`default_folder` says."""
+    folder = Path(os.environ.get("ENCODING_DATA_DIR") or default_folder("data"))
     try:
         return folder.expanduser()
     except RuntimeError as error:

@@ -21,6 +21,12 @@ class NotRegular(ValueError):
     """A folder, pipe, socket or device stands where a file is expected. The message names it."""
 
 
+def default_folder(name: str) -> Path:
+    """A folder in the project's own, or, where the package was installed without it (from a wheel), in the one that is worked in."""
+    project = Path(__file__).parents[2]
+    return (project if (project / "pyproject.toml").is_file() else Path.cwd()) / name
+
+
 def in_home(path: str | Path, variable: str) -> Path:
     """Replace a leading ``~`` by the home folder.
 

@@ -25,7 +25,7 @@ import numpy as np
 
 from encoding.runtime.progress import Report, silent
 from encoding.storage import atomic
-from encoding.storage.files import DAMAGE_ERRNOS, open_regular, passing_errors_of
+from encoding.storage.files import DAMAGE_ERRNOS, default_folder, open_regular, passing_errors_of
 from encoding.storage.keys import stage_of
 from encoding.storage.locks import InUse, file_lock
 from encoding.storage.npy import read_npy, write_npy
@@ -85,7 +85,7 @@ class Store:
 
     Parameters
     ----------
-    root : the folder; by default ``$ENCODING_CACHE_DIR``, else ``cache`` beside the project.
+    root : the folder; by default ``$ENCODING_CACHE_DIR``, else ``cache`` as :func:`encoding.storage.files.default_folder` says.
 
     Raises
     ------
@@ -93,7 +93,7 @@ class Store:
     """
 
     def __init__(self, root: str | Path | None = None) -> None:
-        root = root or os.environ.get("ENCODING_CACHE_DIR") or Path(__file__).parents[2] / "cache"
+        root = root or os.environ.get("ENCODING_CACHE_DIR") or default_folder("cache")
         try:
             self.root = Path(root).expanduser().resolve()  # jobs outlive a change of directory
         except RuntimeError as error:

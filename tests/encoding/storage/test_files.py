@@ -18,7 +18,7 @@ from PIL import Image
 from encoding.backbones._checkpoints import read_tensors, weights_fingerprint
 from encoding.backbones._weights import checkpoints, find_weights
 from encoding.backbones.keras import models
-from encoding.datasets import BadData
+from encoding.datasets import BadData, data_dir
 from encoding.datasets._ceilings import read_ceilings
 from encoding.datasets._images import read_image
 from encoding.datasets._names import read_label_names
@@ -30,11 +30,13 @@ from encoding.datasets.own.stimuli import read_text_lines
 from encoding.runs.archive import read_archive
 from encoding.runs.exchange import import_
 from encoding.runs.table import Note, all_runs, read_note, write_note
+from encoding.storage import files
 from encoding.storage.files import NoHome, NotRegular, in_home, is_passing, open_regular
 from encoding.storage.fingerprints import file_facts, file_fingerprint, is_remembered
 from encoding.storage.inventory import CHECKED_FILE, check, last_check
 from encoding.storage.npy import NpyRows
 from encoding.storage.store import DamagedResult, Store
+from tests import PROJECT
 
 RUN = "fit-0123456789abcdef0123"
 
@@ -219,3 +221,14 @@ def test_a_home_folder_that_does_not_exist_is_named_with_the_variable_to_set(mon
     for folder, variable in ((checkpoints, "TORCH_HOME"), (models, "KERAS_HOME")):
         with pytest.raises(NoHome, match=f"nobody-of-this-name.* Set {variable}, or HOME"):
             folder()
+
+
+@pytest.mark.parametrize("has_project", [True, False])
+def test_folders_are_the_projects_and_those_of_a_wheel_where_one_works(tmp_path, monkeypatch, has_project):
+    monkeypatch.chdir(tmp_path)
+    for name in ("ENCODING_CACHE_DIR", "ENCODING_DATA_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    if not has_project:
+        monkeypatch.setattr(files, "__file__", str(tmp_path / "site-packages" / "encoding" / "storage" / "files.py"))
+    root = PROJECT if has_project else tmp_path
+    assert Store().root == root / "cache" and data_dir() == root / "data"
