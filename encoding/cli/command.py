@@ -113,7 +113,12 @@ def checking_arguments() -> Iterator[None]:
 
 def add_device(parser: Any) -> None:
     """Add ``--device``."""
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="auto takes a GPU where there is one")
+    parser.add_argument(
+        "--device",
+        choices=("auto", "cpu", "cuda"),
+        default="auto",
+        help="auto takes a GPU where there is one; of this process, as workers take what they were given",
+    )
 
 
 def add_workers(parser: Any) -> None:
@@ -124,9 +129,13 @@ def add_workers(parser: Any) -> None:
 
 
 def check_workers(n_workers: int | None) -> None:
-    """Raise BadArguments for a number of workers below 1."""
+    """Raise BadArguments for a number of workers below 1, or where a cluster computes, which has its own."""
     if n_workers is not None and n_workers < 1:
         raise BadArguments(f"--workers must be 1 or more, not {n_workers}.")
+    if n_workers is not None and (address := os.environ.get("ENCODING_SCHEDULER")):
+        raise BadArguments(
+            f"ENCODING_SCHEDULER names a cluster, {address}, whose workers compute. Unset it, or leave --workers {n_workers} out."
+        )
 
 
 def check_out_file(out: Path | None, suffixes: Sequence[str] = ()) -> None:

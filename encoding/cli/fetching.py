@@ -42,6 +42,8 @@ def add_commands(commands: Any) -> None:
 def run_fetch(arguments: argparse.Namespace, progress: Progress) -> Answer:
     """List the catalogue, or fetch one of its data sets."""
     if arguments.name == "list":
+        if any((arguments.subject, arguments.part, arguments.stimuli, arguments.yes, arguments.keep)):
+            raise BadArguments("`fetch list` shows every data set and takes no options but --json. Name a data set to fetch it.")
         return list_entries()
     entry = find_entry(arguments.name)
     subjects, parts = entry.check_choice(arguments.subject, arguments.part)

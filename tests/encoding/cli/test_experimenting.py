@@ -197,6 +197,8 @@ def test_fit_search_sweep_and_experiment_compute_on_the_cluster(shell, file, cac
     assert code == 0 and json.loads(out)["best"], err
     assert len(elsewhere.used) == 5
     assert shell(*swept, "--workers", "0")[0] == 2
+    code, _, err = shell(*swept, "--workers", "2")
+    assert code == 2 and "ENCODING_SCHEDULER names a cluster, tls://scheduler:8786, whose workers compute." in err
 
 
 def test_a_fit_that_fails_on_the_cluster_says_why(shell, elsewhere, monkeypatch):

@@ -130,6 +130,8 @@ def test_options_that_a_data_set_has_no_use_for_are_refused(shell, tmp_path):
     assert code == 2 and "kay2008 asks for no folder of stimuli" in wrong
     code, _, wrong = shell("fetch", "kay2008", "--yes", "--part", "one")
     assert code == 2 and "Known: none." in wrong
+    code, _, wrong = shell("fetch", "list", "--yes")
+    assert code == 2 and "takes no options but --json" in wrong
 
 
 @pytest.mark.parametrize("promise", [{"bytes": 17}, {"md5": "00" * 16}, {"sha256": "00" * 32}])
