@@ -190,6 +190,14 @@ def test_the_files_for_clusters_start_workers_with_options_that_dask_has():
             assert "--protocol tls" in text and "--no-dashboard" in text
 
 
+@pytest.mark.parametrize(
+    "file", ["docs/shared_server.md", "docs/clusters/ssh_cluster.sh", "encoding/jobs/__init__.py", "encoding/jobs/scheduler.py"]
+)
+def test_workers_are_started_so_that_they_find_a_project_that_is_not_installed(file):
+    lines = [line for line in (PROJECT / file).read_text().splitlines() if re.search(r"dask worker (tls|{)", line)]
+    assert lines and all("python -m dask worker" in line for line in lines)
+
+
 def test_the_options_of_the_slurm_cluster_exist():
     jobqueue = pytest.importorskip("dask_jobqueue", reason="dask-jobqueue is not installed")
     call = next(

@@ -3,10 +3,10 @@
 # usage: bash ssh_cluster.sh node1 node2 node3
 set -euo pipefail
 trap 'kill 0' EXIT
-. /shared/cluster.env
-dask scheduler --protocol tls --port 8786 --no-dashboard &
+cd /shared/encoding-explorer && . /shared/cluster.env
+.venv/bin/python -m dask scheduler --protocol tls --port 8786 --no-dashboard &
 for host in "$@"; do
-  ssh -tt "$host" 'cd /shared/encoding-explorer && . /shared/cluster.env && .venv/bin/dask worker tls://head:8786 \
+  ssh -tt "$host" 'cd /shared/encoding-explorer && . /shared/cluster.env && .venv/bin/python -m dask worker tls://head:8786 \
     --nthreads 1 --resources fit=1 --preload encoding.jobs.worker' &
 done
 wait

@@ -8,7 +8,7 @@ memory and a crash stay out of the web server. Dask does the queueing:
 - With ``ENCODING_SCHEDULER=tls://…`` jobs go to that Dask cluster (docs/shared_server.md says how to make credentials). Scheduler, workers
   and web server run the same version of this project and see the Store under the same path. Start each worker for one fit at a time::
 
-      dask worker tls://… --nthreads 1 --resources fit=1 --preload encoding.jobs.worker
+      python -m dask worker tls://… --nthreads 1 --resources fit=1 --preload encoding.jobs.worker
 
   with Dask's nanny (the default), which is what restarts a worker that does not stop when a job is cancelled.
 

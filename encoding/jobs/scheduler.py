@@ -126,7 +126,9 @@ class Scheduler:
                 hint = f"The Dask scheduler at {self._address} does not answer"
             else:
                 ready = any(each.get("resources", {}).get("fit", 0) >= 1 for each in workers)
-                start = f"start one with dask worker {self._address} --nthreads 1 --resources fit=1 --preload encoding.jobs.worker"
+                start = (
+                    f"start one with python -m dask worker {self._address} --nthreads 1 --resources fit=1 --preload encoding.jobs.worker"
+                )
                 hint = "" if ready else f"None of the {len(workers)} workers of {self._address} takes fits; {start}"
             self._looked = (now, hint)
         return self._looked[1]
