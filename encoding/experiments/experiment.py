@@ -188,7 +188,7 @@ class Experiment:
         ------
         UnknownName, UnknownLayer, BadOption, ValueError
             For a data set, subject, backbone, layer, readout, parameter or value that does not exist, before anything is opened. A layer
-            must exist in one of the backbones at least.
+            must exist in one of the backbones at least, and what varies must change one of the fits.
         """
         specs: dict[FitSpec, None] = {}
         dataset = DATASETS[self.base.dataset]
@@ -202,6 +202,7 @@ class Experiment:
             for network, layers in zip(networks, layers_of, strict=True):
                 for values in product(({"layers": each} for each in layers), *choices.values()):
                     specs[self._spec(subject, network, *values)] = None
+        self._check_effects(list(specs))
         return tuple(Cell(spec, {FIT_HEMI if name == "hemi" else name: _text(name, spec) for name in self._shown}) for spec in specs)
 
     def specs(self) -> tuple[FitSpec, ...]:
@@ -259,6 +260,13 @@ class Experiment:
             elif _has_layers(backbone, layers):
                 found.append(layers)
         return found
+
+    def _check_effects(self, specs: Sequence[FitSpec]) -> None:
+        """Raise ValueError for a varied field that changes none of the fits, which would stand in the table as equally good."""
+        for name in self.vary if len(specs) > 1 else ():
+            reasons = [spec.without_effect.get(name) for spec in specs]
+            if all(reasons):
+                raise ValueError(f"vary.{name} changes nothing: {reasons[0]} Leave it out.")
 
     def _check_layers_found(self, networks: Sequence[Mapping[str, Any]]) -> None:
         """Raise UnknownLayer for a layer of ``vary.layers`` that no backbone has."""

@@ -76,8 +76,14 @@ def test_weights_are_refused_where_nothing_is_learned(shell, tmp_path, monkeypat
         ("sweep --all-layers --over-frames max", "Leave --over-frames max out."),
         ("search --readout mlp --frames 4", "Leave --frames 4 out."),
         ("fit --dataset algonauts2021 --backbone given/words --layer all --frames 4", "given/words is a feature table"),
-        ("fit --backbone timm/sam --layer neck --readout finetune --components 50", "makes no components. Leave --components 50 out."),
-        ("fit --backbone timm/sam --layer neck --readout finetune --layer-scaling zscore", "Leave --layer-scaling zscore out."),
+        (
+            "fit --backbone torchvision/alexnet --layer features.1 --readout finetune --components 50",
+            "makes no components. Leave --components 50 out.",
+        ),
+        (
+            "fit --backbone torchvision/alexnet --layer features.1 --readout finetune --layer-scaling zscore",
+            "Leave --layer-scaling zscore out.",
+        ),
         ("fit --reduction none --components 50", "keeps every feature as it is. Leave --components 50 out."),
     ],
 )

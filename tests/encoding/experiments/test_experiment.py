@@ -177,3 +177,21 @@ def test_a_file_is_read_as_editors_of_any_system_save_it(tiny, tmp_path, encodin
     file.write_bytes(b"\xdf\xdf")
     with pytest.raises(ValueError, match=r"grid.toml is not text in UTF-8 .* Save it again as UTF-8"):
         Experiment.read(file)
+
+
+@pytest.mark.parametrize(
+    ("base", "vary"),
+    [
+        ({}, {"frames": [4, 8]}),
+        ({}, {"over_frames": ["mean", "max"], "backbone": ["gabor", "pixels"]}),
+        ({"backbone": "torchvision/alexnet", "layers": ["features.1"], "readout": "finetune"}, {"n_components": [50, 100]}),
+    ],
+)
+def test_what_varies_and_changes_nothing_is_refused(base, vary):
+    with pytest.raises(ValueError, match=rf"vary.{next(iter(vary))} changes nothing: .* Leave it out"):
+        Experiment.from_dict({"base": {"dataset": "demo"} | base, "vary": vary}).cells()
+
+
+def test_what_changes_one_of_the_fits_may_vary(tiny):
+    readouts = {"n_components": [50, 100], "readout": ["ridge", "finetune"]}
+    assert len(Experiment.from_dict({"base": {"backbone": "torchvision/alexnet", "layers": ["features.1"]}, "vary": readouts}).cells()) == 4
