@@ -17,6 +17,7 @@ from encoding.runtime.progress import Report, silent
 from encoding.runtime.registry import UnknownName, unknown
 from encoding.storage.keys import stage_of
 from encoding.storage.store import Store
+from encoding.storage.verification import Damage
 
 PREDICTED_WITH = ("weights", "components")  # stages that a prediction reads
 
@@ -45,12 +46,12 @@ def open_fit(key: str, store: Store, report: Report = silent, *, subject: Subjec
     UnknownName
         Where no fit, or more than one, matches.
     FitChanged
-        Where the fit's spec leads to another key today: weights, data or the computation have changed.
+        Where the fit's spec leads to another key today: weights, data or the computation have changed. Where it is damaged.
     NoWeights, BadData, UnknownLayer
         From :func:`encoding.fits.plan.plan`, where something that the fit needs is gone.
     """
     key = find_key(key, store)
-    made_from = (store.provenance(key) or {}).get("made_from", {})
+    made_from = stored_origin(key, store)
     if "spec" not in made_from:
         raise FitChanged(f"{store.path(key)} does not say what it was made from. Remove it, and fit again.")
     if is_composed(made_from):
@@ -79,6 +80,14 @@ def open_fit(key: str, store: Store, report: Report = silent, *, subject: Subjec
         return Result(plan, store)
     has_unions = any("=" in roi for roi in plan.spec.rois)
     return (None if has_unions else _reporting(plan, (), store)) or Result(plan, store)
+
+
+def stored_origin(key: str, store: Store) -> Mapping[str, Any]:
+    """What a stored fit was made from, as its provenance says; empty where there is none. FitChanged where it is damaged."""
+    try:
+        return (store.provenance(key) or {}).get("made_from", {})
+    except Damage as error:
+        raise FitChanged(f"{key} is damaged ({error}). `python -m encoding cache verify` moves it aside; then fit it again.") from error
 
 
 def of_regions(result: Result, rois: Sequence[str]) -> Result:

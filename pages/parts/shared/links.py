@@ -10,6 +10,7 @@ from encoding import BACKBONES, DATASETS, READOUTS, FitSpec
 from encoding.analysis.layer_sweep import Sweep
 from encoding.backbones._base import JOIN
 from encoding.fits.composition import ComposedSpec, is_composed
+from encoding.fits.open import stored_origin
 from encoding.fits.spec import budget_text, default_budget
 from pages.parts.shared.server_state import store
 from pages.parts.shared.start import START
@@ -100,10 +101,10 @@ def explore_query(spec: FitSpec, *, full: bool = False) -> dict[str, str | list[
 
 def stored_query(key: str) -> dict[str, str | list[str]] | None:
     """Query parameters of a link to a finished fit on Explore; None where its spec cannot be read today."""
-    made_from = (store().provenance(key) or {}).get("made_from", {})
-    if is_composed(made_from):
-        return {"fit": key}
     try:
+        made_from = stored_origin(key, store())
+        if is_composed(made_from):
+            return {"fit": key}
         return explore_query(FitSpec.from_dict(dict(made_from["spec"])))
     except (LookupError, ValueError, TypeError):
         return None

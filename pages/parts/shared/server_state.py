@@ -5,10 +5,8 @@ from __future__ import annotations
 import gc
 import threading
 import time
-from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,6 +16,7 @@ from encoding import BACKBONES, DATASETS, FitSpec, Result, Store
 from encoding.analysis.bootstrap import intervals_key
 from encoding.analysis.learning_curve import curve_key
 from encoding.datasets import Subject
+from encoding.fits.open import stored_origin
 from encoding.fits.plan import Plan, plan
 from encoding.fits.resources import Estimate, preflight
 from encoding.fits.training_data import is_complete
@@ -209,9 +208,9 @@ def forget_opened_runs() -> None:
 def opened_run(key: str) -> Result | str:
     """Open a finished fit, or return the error."""
     try:
-        made_from = _made_from(key) if stage_of(key) == "fit" else {}
+        made_from = stored_origin(key, store()) if stage_of(key) == "fit" else {}
         while "composition" in made_from:  # what its first member needs, its own opening needs
-            made_from = _made_from(made_from["composition"]["members"][0])
+            made_from = stored_origin(made_from["composition"]["members"][0], store())
         if "spec" in made_from:
             spec = FitSpec.from_dict(dict(made_from["spec"]))
             fit_plan = planned(spec)
@@ -223,10 +222,6 @@ def opened_run(key: str) -> Result | str:
         return _opened_run(key, "")
     except (LookupError, ValueError, OSError, TypeError) as wrong:
         return str(wrong)
-
-
-def _made_from(key: str) -> Mapping[str, Any]:
-    return (store().provenance(key) or {}).get("made_from", {})
 
 
 def subject_key(subject: Subject) -> str:

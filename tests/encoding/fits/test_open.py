@@ -71,3 +71,14 @@ def test_where_models_are_of_regions_other_regions_are_another_fit(tiny, store):
     assert result.selected_rois == ("driven",)
     with pytest.raises(ValueError, match="has models of its own for each region"):
         of_regions(result, ["noise"])
+
+
+@pytest.mark.parametrize("text", ["garbage", "[]", ""])
+def test_a_fit_whose_provenance_is_damaged_is_named_with_what_to_do(tiny, store, monkeypatch, shell, text):
+    key = fit(TINY, store).key
+    (store.path(key) / "provenance.json").write_text(text)
+    with pytest.raises(FitChanged, match=rf"{key} is damaged \(provenance.json .* `python -m encoding cache verify` moves it aside"):
+        open_fit(key, store)
+    monkeypatch.setenv("ENCODING_CACHE_DIR", str(store.root))
+    code, _, wrong = shell("partition", key)
+    assert code == 1 and f"error: {key} is damaged" in wrong and "--debug" not in wrong
