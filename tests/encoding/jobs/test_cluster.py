@@ -176,7 +176,7 @@ def test_the_documented_cluster_works_with_its_credentials_and_refuses_all_other
     for name, contents in (("cluster.pem", made.tls_ca_file), ("cluster.key", made.tls_client_key)):
         (tmp_path / name).write_text(contents)
     settings = {name: value.replace("/etc/encoding-cluster", str(tmp_path)) for name, value in settings.items()}
-    [worker] = re.findall(r"^dask worker tls://\S+ (.*)$", page, re.MULTILINE)
+    [worker] = re.findall(r"^python -m dask worker tls://\S+ (.*)$", page, re.MULTILINE)
     with dask_cluster(tmp_path, worker.split(), settings=settings, protocol="tls") as address:
         stranger = Jobs(tmp_path / "store", address=address)
         with pytest.raises(ConnectionError, match="No Dask scheduler answers"):
