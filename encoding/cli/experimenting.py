@@ -167,7 +167,7 @@ def run_table(arguments: argparse.Namespace, progress: Progress) -> Answer:
     ends = [f"{score.key}_low", f"{score.key}_high"] if statistic == "mean" else []
     columns = [*varied, "roi", "hemi", "n_vertices", score.column(statistic), *ends]
     lines = [
-        ["-" if value != value else f"{value:.3f}" if isinstance(value, float) else str(value) for value in row]
+        ["-" if value != value else f"{value:z.3f}" if isinstance(value, float) else str(value) for value in row]
         for row in found[columns].itertuples(index=False)
     ]
     shown = table(columns, lines, align="<" * (len(varied) + 2) + ">" * (2 + len(ends))) if lines else ""

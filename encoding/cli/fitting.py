@@ -168,7 +168,7 @@ def _test_set_lines(result: Result) -> list[str]:
     table, lines = scores_by_test_set(result), []
     for name, rows in [] if table.empty else table.groupby("test_set", sort=False):
         first = rows[rows["roi"] == rows["roi"].iloc[0]]
-        means = ", ".join(f"{hemi} {r:.3f}" for hemi, r in zip(first["hemi"], first["r_mean"], strict=True))
+        means = ", ".join(f"{hemi} {r:z.3f}" for hemi, r in zip(first["hemi"], first["r_mean"], strict=True))
         tested = Result(result.plan.test_sets[name], result.store).counted("test")
         lines.append(f"test set  {name}: {tested}, mean r of {first['roi'].iloc[0]}: {means}")
     return lines
@@ -212,4 +212,4 @@ def roi_table(result: Result, score: str = "r") -> str:
 def _cell(name: str, value: float) -> str:
     if name == "n_vertices":
         return f"{int(value):,}"
-    return f"{value:.3f}" if np.isfinite(value) else "-"
+    return f"{value:z.3f}" if np.isfinite(value) else "-"

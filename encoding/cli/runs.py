@@ -67,7 +67,7 @@ def run_runs(arguments: argparse.Namespace, progress: Progress) -> Answer:
         [
             short_digits(row["key"]) + (" (imported)" if row["imported"] else ""),
             *(str(row[name]) for name in SHOWN),
-            "-" if row[column] != row[column] else f"{row[column]:.3f}",
+            "-" if row[column] != row[column] else f"{row[column]:z.3f}",
         ]
         for row in found.to_dict("records")
     ]

@@ -152,7 +152,7 @@ def run_compose(arguments: argparse.Namespace, progress: Progress) -> Answer:
         names = [f"{member.plan.spec.network_and_layers}, {member.plan.spec.readout}" for member in result.members]
         fits.append(result.summary() | {"members": [member.key for member in result.members]})
         rows = [row for row in fits[-1]["rois"] if row["n_vertices"]]
-        scores = ", ".join(f"{row['roi']} {row['hemi']} {row['r_mean']:.3f}" for row in rows[:6] if row["r_mean"] is not None)
+        scores = ", ".join(f"{row['roi']} {row['hemi']} {row['r_mean']:z.3f}" for row in rows[:6] if row["r_mean"] is not None)
         lines += [f"{subject}   {counted(len(names), 'fit')}: {'; '.join(names)}"]
         lines += [f"  r      {scores}{' …' if len(rows) > 6 else ''}" if scores else "  r      none: every stimulus was used for training"]
         lines += [f"  key    {result.key}"]
@@ -214,7 +214,7 @@ def choice_table(found: pd.DataFrame) -> str:
     settings = [name for name in found.columns[: found.columns.get_loc("roi")] if found[name].nunique() > 1]
     columns = [*settings, *(name for name in COLUMNS if name in found)]
     rows = [
-        ["-" if value != value else f"{round(value, 3) + 0.0:.3f}" if isinstance(value, float) else str(value) for value in row]
+        ["-" if value != value else f"{value:z.3f}" if isinstance(value, float) else str(value) for value in row]
         for row in found[columns].to_numpy(object)
     ]
     text = {"roi", "hemi", "winner", "one_se", "candidate", *settings}

@@ -183,7 +183,7 @@ def describe_sweep(result: SweepResult, score: str = "r") -> str:
     lines = [
         [
             roi,
-            *(f"{value:.3f}" if np.isfinite(value) else "-" for value in values[:, number]),
+            *(f"{value:z.3f}" if np.isfinite(value) else "-" for value in values[:, number]),
             row.label,
             f"{row.share:.0%}" if np.isfinite(row.share) else "-",
         ]

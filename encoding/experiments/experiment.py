@@ -263,10 +263,9 @@ class Experiment:
 
     def _check_effects(self, specs: Sequence[FitSpec]) -> None:
         """Raise ValueError for a varied field that changes none of the fits, which would stand in the table as equally good."""
-        for name in self.vary if len(specs) > 1 else ():
-            reasons = [spec.without_effect.get(name) for spec in specs]
-            if all(reasons):
-                raise ValueError(f"vary.{name} changes nothing: {reasons[0]} Leave it out.")
+        for name, why in specs[0].without_effect.items() if len(specs) > 1 else ():
+            if name in self.vary and all(name in spec.without_effect for spec in specs):
+                raise ValueError(f"vary.{name} changes nothing: {why} Leave it out.")
 
     def _check_layers_found(self, networks: Sequence[Mapping[str, Any]]) -> None:
         """Raise UnknownLayer for a layer of ``vary.layers`` that no backbone has."""

@@ -247,10 +247,16 @@ class FitSpec:
         more += ", components z-scored" if self.component_scaling == "zscore" else ""
         more += f", degree {self.degree}" if self.degree > 1 else ""
         more += f", delays {self.delays.replace(CANDIDATES, ' or ')}" if self.delays else ""
+        return f"{self.reduction_label}{more}"
+
+    @property
+    def reduction_label(self) -> str:
+        """What features are reduced to, such as ``PCA 100``, without scalings, degree and delays."""
         if self.reduction == "sparse_random":
-            return f"sparse random projection {self.n_components}{more}"
-        kept = f"PCA {self.n_components}" if self.n_components else "all features"
-        return f"{'features as they are' if self.reduction == 'none' else kept}{more}"
+            return f"sparse random projection {self.n_components}"
+        if self.reduction == "none":
+            return "features as they are"
+        return f"PCA {self.n_components}" if self.n_components else "all features"
 
     @property
     def roi_names(self) -> tuple[str, ...]:
@@ -275,6 +281,15 @@ class FitSpec:
             why = f"{self.readout} trains a network on images, and makes no components."
             found |= dict.fromkeys(("n_components", "reduction", "layer_scaling", "component_scaling"), why)
         return found
+
+    @property
+    def targets_apart(self) -> bool:
+        """Whether each target has a model of its own, so that target groups change nothing."""
+        readout = READOUTS.get(self.readout)
+        try:
+            return readout is not None and readout.targets_apart(readout.read(dict(self.options)))
+        except ValueError:  # a parameter of another release
+            return readout.per_target
 
     @property
     def scales_layers(self) -> bool:

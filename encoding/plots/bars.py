@@ -199,9 +199,9 @@ class _Bars:
         )
 
     def _hover(self, i: int, what: str, meaning: str) -> str:
-        lines = [f"<b>{self.rois[i]}</b>, {hemi_name(self.hemi).lower()}", *filter(None, [meaning]), f"{what} {self.y[i]:.3f}"]
+        lines = [f"<b>{self.rois[i]}</b>, {hemi_name(self.hemi).lower()}", *filter(None, [meaning]), f"{what} {self.y[i]:z.3f}"]
         if self.interval is not None and np.isfinite(self.interval[0][i]):
-            lines.append(f"95 % interval {self.interval[0][i]:.3f} to {self.interval[1][i]:.3f}")
+            lines.append(f"95 % interval {self.interval[0][i]:z.3f} to {self.interval[1][i]:z.3f}")
         if np.isfinite(self.ceiling[i]):
             lines.append(f"{self.bound.lower()} {self.ceiling[i]:.3f}")
         return "<br>".join([*lines, self.unit.count(self.n_vertices[i])])

@@ -73,7 +73,7 @@ def score_grid(
         z = np.full((len(y), len(x)), np.nan)
         z[[y.index(row) for row in some[rows]], [x.index(column) for column in some[columns]]] = some[value].to_numpy(float)
         z = z.T if is_turned else z
-        numbers = [[f"{score:.3f}" if np.isfinite(score) else "" for score in scores] for scores in z]
+        numbers = [[f"{score:z.3f}" if np.isfinite(score) else "" for score in scores] for scores in z]
         panel = {"row": number // n_across + 1, "col": number % n_across + 1}
         fig.add_heatmap(
             x=across, y=up, z=z, coloraxis="coloraxis", xgap=1, ygap=1, hoverinfo="skip", name="" if each is None else str(each),
@@ -117,7 +117,7 @@ def _add_points(
         x=places[not is_turned], y=places[is_turned], mode="markers", opacity=0, showlegend=False,
         customdata=[[*names, *facet] for names in named],
         hovertext=[
-            f"{row}<br>{column}<br><b>{score:.3f}</b>, {fits:.0f} fit{'s' if fits > 1 else ''}"
+            f"{row}<br>{column}<br><b>{score:z.3f}</b>, {fits:.0f} fit{'s' if fits > 1 else ''}"
             for (row, column), score, fits in zip(named, scores, n_fits, strict=True)
         ],
         hovertemplate="%{hovertext}<extra></extra>", **panel,

@@ -159,7 +159,7 @@ def _written(
     star = {cell: f'<span style="font-size:{size}px">{"★" if share >= SURE else "☆"}</span>{gap}' for cell, share in won.items()}
     none = " <br>" if above else ""
     return [
-        [f"{star.get((layer, roi), none)}{value:.2f}" if np.isfinite(value) else "" for roi, value in zip(rois, row, strict=True)]
+        [f"{star.get((layer, roi), none)}{value:z.2f}" if np.isfinite(value) else "" for roi, value in zip(rois, row, strict=True)]
         for layer, row in zip(layers, z, strict=True)
     ]
 
@@ -252,12 +252,12 @@ def _hover(
     if row is None:
         return "<br>".join([*lines, "not fitted yet"])
     median = layer_column(shown, "median")
-    lines += [f"{quantity_of(shown, 'median')} {row[median]:.3f}"] if statistic == "median" and median in row else []
+    lines += [f"{quantity_of(shown, 'median')} {row[median]:z.3f}"] if statistic == "median" and median in row else []
     for score in dict.fromkeys((shown, *HOVERED)):
         if score in row:
             low, high = (row.get(end, np.nan) for end in interval_columns(score))
-            interval = f" (95 % {low:.3f} to {high:.3f})" if np.isfinite(low) else ""
-            lines.append(f"{quantity_of(score)} {row[score]:.3f}{interval}")
+            interval = f" (95 % {low:z.3f} to {high:z.3f})" if np.isfinite(low) else ""
+            lines.append(f"{quantity_of(score)} {row[score]:z.3f}{interval}")
     lines += [f"highest r {row['ceiling_r']:.3f}"] if "ceiling_r" in row else []
     lines += [unit.count(row["n_vertices"])] if "n_vertices" in row else []
     if share is not None:

@@ -25,7 +25,6 @@ from encoding.fits.result import Result
 from encoding.fits.spec import FitSpec
 from encoding.fits.vertex_scores import pooled_key
 from encoding.plots.look import network_name
-from encoding.readouts import READOUTS
 from encoding.runs.exchange import open_imported
 from encoding.runs.labels import model_label, readout_title, subject_label
 from encoding.runtime.csv import to_csv
@@ -323,12 +322,11 @@ def _row_of(folder: Path) -> dict[str, Any]:
 def _targets(spec: FitSpec) -> str:
     """The hemisphere, ROIs or vertex that a fit is of; empty where it predicts every target.
 
-    Readouts whose targets have models of their own predict every target whatever the ROIs.
+    Where targets have models of their own every one is predicted, whatever the ROIs.
     """
     if spec.target_groups.startswith("vertex:"):
         return " ".join(spec.target_groups.split(":")[1:])
-    apart = spec.readout in READOUTS and READOUTS[spec.readout].per_target
-    rois = spec.roi_names if spec.target_groups in ("roi", "roi:both") and not apart else ()
+    rois = spec.roi_names if spec.target_groups in ("roi", "roi:both") and not spec.targets_apart else ()
     return " ".join([*([] if spec.hemi == FitSpec.hemi else [spec.hemi]), *rois])
 
 

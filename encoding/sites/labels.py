@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
+from encoding.fits.spec import FitSpec
 from encoding.plots.look import model_name
 from encoding.runs.labels import model_label
 
-if TYPE_CHECKING:
-    from encoding.fits.spec import FitSpec
-
 NAMED = ("backbone", "weights", "layers", "subject", "dataset", "n_components", "readout", "options")
 """Fields of a spec that :func:`labels_of` writes in words of their own; others are written as ``name=value``."""
-EVERY = {"hemi": "both", "target_groups": "hemisphere"}
-"""Settings of a fit of every target, which are not said where others are of fewer."""
+OF_EVERY_TARGET = ("hemi", "target_groups")
+"""Fields whose defaults mean every target, and are not said where other fits are of fewer."""
 
 
 def labels_of(specs: Sequence[FitSpec], keys: Sequence[str] = ()) -> list[str]:
@@ -38,10 +35,11 @@ def labels_of(specs: Sequence[FitSpec], keys: Sequence[str] = ()) -> list[str]:
         parts = [model]
         parts += [spec.dataset] if "dataset" in varied else []
         parts += [spec.subject] if "subject" in varied else []
-        parts += [f"PCA {spec.n_components}" if spec.n_components else "all features"] if "n_components" in varied else []
+        parts += [spec.reduction_label] if "n_components" in varied else []
         if {"readout", "options"} & varied:
             parts.append(" ".join([spec.readout, *(f"{name}={option}" for name, option in spec.options)]))
-        further = [name for name in sorted(varied) if name not in NAMED and value[name] and value[name] != EVERY.get(name)]
+        every = [name for name in OF_EVERY_TARGET if value[name] == getattr(FitSpec, name)]
+        further = [name for name in sorted(varied) if name not in (*NAMED, *every) and value[name]]
         parts += [f"{name}={_text(value[name])}" for name in further]
         labels.append(" · ".join(parts))
     shared = Counter(labels)

@@ -89,22 +89,12 @@ def explore_query(spec: FitSpec, *, full: bool = False) -> dict[str, str | list[
         values["roi"] = spec.roi_names[0]
         if spec.target_groups.startswith("roi") or any("=" in roi for roi in spec.rois):
             values["rois"] = spec.rois
-    apart = _fits_targets_apart(spec)
-    if spec.target_groups.startswith("vertex:") and apart:
+    if spec.target_groups.startswith("vertex:") and spec.targets_apart:
         values["vertex"] = spec.target_groups.removeprefix("vertex:").replace(":", " ")
-    elif not apart and (full or spec.target_groups != START.target_groups):
+    elif not spec.targets_apart and (full or spec.target_groups != START.target_groups):
         values["target_groups"] = spec.target_groups
     values = values or {"dataset": spec.dataset}
     return {key: list(value) if isinstance(value, tuple) else _text(value) for key, value in values.items()}
-
-
-def _fits_targets_apart(spec: FitSpec) -> bool:
-    """Whether each target has a model of its own; by the readout alone where the spec has parameters of another release."""
-    readout = READOUTS[spec.readout]
-    try:
-        return readout.targets_apart(readout.read(dict(spec.options)))
-    except ValueError:
-        return readout.per_target
 
 
 def stored_query(key: str) -> dict[str, str | list[str]] | None:

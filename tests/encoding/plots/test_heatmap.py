@@ -128,6 +128,11 @@ def test_a_few_columns_hold_their_numbers_below_their_stars(table):
     assert all(each.opacity == 0 for each in others), "a star of another trace would lie over a number"
 
 
+def test_a_score_that_rounds_to_nothing_has_no_minus(table):
+    heat, *_ = plots.layer_heatmap(table.assign(r=-0.001), classes=CLASSES).data
+    assert {without_tags(text).split("<br>")[-1] for row in heat.text for text in row if text} == {"0.00"}
+
+
 @pytest.mark.parametrize(
     ("shares", "text"),
     [

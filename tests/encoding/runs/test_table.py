@@ -55,12 +55,13 @@ def test_every_finished_fit_is_a_row_that_says_what_made_it(two, store):
 
 def test_a_fit_of_a_vertex_a_hemisphere_or_some_rois_says_so(tiny, store):
     """Its mean r is over these alone, so it must not read as one of every vertex."""
-    specs = [replace(TINY, target_groups="vertex:lh:3"), replace(TINY, hemi="rh"), TINY]
+    together = {"readout": "ridge", "options": {"alpha_per_target": False}, "target_groups": "roi", "rois": ("driven",)}
+    specs = [replace(TINY, target_groups="vertex:lh:3"), replace(TINY, hemi="rh"), TINY, replace(TINY, **together)]
     rows = {result.key: spec for spec in specs for result in [fit(spec, store, device="cpu")]}
     table = all_runs(store).set_index("key")
-    assert table.loc[list(rows), "targets"].tolist() == ["lh 3", "rh", ""]
+    assert table.loc[list(rows), "targets"].tolist() == ["lh 3", "rh", "", "driven"]
     names = [short_name({"key": key, **table.loc[key]}) for key in rows]
-    assert ", lh 3 only · r " in names[0] and ", rh only · r " in names[1] and "only" not in names[2]
+    assert ", lh 3 only · r " in names[0] and ", rh only · r " in names[1] and "only" not in names[2] and ", driven only" in names[3]
 
 
 def test_notes_and_tags_are_kept_and_taken_away(two, store):

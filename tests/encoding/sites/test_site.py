@@ -265,6 +265,11 @@ def test_labels_say_the_targets_of_those_fits_alone_that_predict_fewer():
     assert labels[2:] == ["tinynet pixels · hemi=lh", "tinynet pixels · target_groups=vertex:lh:3"]
 
 
+def test_labels_call_a_projection_what_it_is():
+    projections = [replace(TINY, reduction="sparse_random", n_components=n) for n in (20, 40)]
+    assert labels_of(projections) == ["tinynet pixels · sparse random projection 20", "tinynet pixels · sparse random projection 40"]
+
+
 @pytest.fixture
 def cache(store, monkeypatch):
     monkeypatch.setenv("ENCODING_CACHE_DIR", str(store.root))

@@ -48,7 +48,7 @@ def test_a_grid_is_offered_and_not_started(page):
     assert page.dataframe[0].value["Fit"].tolist() == ["pixels", "colour"]
     page.query_params["n_components"] = ["0", "2"]
     page.run()
-    assert page.dataframe[0].value["Fit"].tolist()[-2:] == ["colour · all features", "colour · PCA 2"]
+    assert page.dataframe[0].value["Fit"].tolist()[-2:] == ["colour · all components", "colour · 2 components"]
     names = {key: page.sidebar.multiselect(key=key).options[0] for key in ("subjects", "splits")}
     assert names == {"subjects": "subject 1", "splits": "90 % train, 10 % test (seed 5)"}
     assert not page.get("plotly_chart")
