@@ -18,7 +18,8 @@ from encoding.datasets import DATASETS
 from encoding.features.components import COMPONENT_SCALINGS, LAYER_SCALINGS, REDUCTIONS
 from encoding.features.delays import delays_text
 from encoding.features.half import FEATURE_DTYPES
-from encoding.fits.spec import BUDGET_VARIABLE, FitSpec, read_budget
+from encoding.fits.feature_budget import BUDGET_VARIABLE, read_budget
+from encoding.fits.spec import FitSpec
 from encoding.readouts import read_value
 
 AS_GIVEN = (

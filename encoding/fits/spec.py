@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shlex
 from collections.abc import Mapping, Sequence
 from copy import copy
@@ -19,6 +18,7 @@ from encoding.features.components import COMPONENT_SCALINGS, LAYER_SCALINGS, RED
 from encoding.features.delays import CANDIDATES, delays_text, read_delays
 from encoding.features.given import is_given
 from encoding.features.half import FEATURE_DTYPES
+from encoding.fits.feature_budget import DEFAULT_BUDGET, budget_text
 from encoding.fits.spec_values import parameters_of, plain, text_of, texts_of, whole_number_of
 from encoding.readouts import READOUTS
 
@@ -27,7 +27,6 @@ NOT_IN_THE_FIRST_RELEASE = (
     "average_repeats", "component_scaling", "reduction", "degree", "delays", "input", "feature_budget", "feature_dtype",
 )  # fmt: skip
 FEATURE_SETTINGS = ("input", "pool", "frames", "layer_scaling", "component_scaling", "over_frames", "reduction", "degree")
-BUDGET_VARIABLE = "ENCODING_FEATURE_BUDGET"
 TEXTS = (
     "dataset", "subject", "backbone", "weights", "input", "pool", "over_frames", "layer_scaling", "component_scaling", "reduction",
     "readout", "split", "hemi", "target_groups", "feature_dtype",
@@ -48,50 +47,6 @@ def check_target_groups(target_groups: str) -> str:
     if target_groups in TARGET_GROUPS[:4] or (kind == "vertex" and place.rpartition(":")[0] and place.rpartition(":")[2].isdecimal()):
         return target_groups
     raise ValueError(f"Unknown target groups {target_groups!r}. Known: {', '.join(TARGET_GROUPS)}; vertex:lh:120 fits one vertex.")
-
-
-def read_budget(text: str) -> float | None:
-    """Read a feature budget: a number of GB (10**9 bytes) from 0, or ``none`` for no limit; ValueError for anything else.
-
-    Examples
-    --------
-    >>> read_budget("0.5"), read_budget("none")
-    (0.5, None)
-    """
-    if text.strip().lower() == "none":
-        return None
-    try:
-        n_gb = float(text)
-    except ValueError:
-        n_gb = -1.0
-    if not 0 <= n_gb < float("inf"):
-        raise ValueError(f"A feature budget is a number of GB from 0, or none for no limit; not {text!r}.")
-    return n_gb
-
-
-def budget_text(budget: float | None) -> str:
-    """Write a feature budget as :func:`read_budget` reads it, to the last digit.
-
-    Examples
-    --------
-    >>> budget_text(2.0), budget_text(0.12345678), budget_text(None)
-    ('2', '0.12345678', 'none')
-    """
-    return "none" if budget is None else str(budget).removesuffix(".0")
-
-
-def default_budget() -> float | None:
-    """The feature budget of fits that name none: ``$ENCODING_FEATURE_BUDGET``, else that of :class:`FitSpec`.
-
-    Raises
-    ------
-    ValueError, with the name of the variable, where it is no budget.
-    """
-    text = os.environ.get(BUDGET_VARIABLE, "").strip()
-    try:
-        return read_budget(text) if text else FitSpec.feature_budget
-    except ValueError as error:
-        raise ValueError(f"The environment variable {BUDGET_VARIABLE} cannot be used: {error}") from error
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,7 +120,7 @@ class FitSpec:
     hemi: str = "both"
     target_groups: str = "hemisphere"
     extra_subjects: tuple[str, ...] = ()
-    feature_budget: float | None = 2.0
+    feature_budget: float | None = DEFAULT_BUDGET
     feature_dtype: str = "float32"
 
     def __post_init__(self) -> None:

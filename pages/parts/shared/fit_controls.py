@@ -16,7 +16,8 @@ from encoding.evaluation.splits import RUNS
 from encoding.features.components import COMPONENT_SCALINGS, LAYER_SCALINGS, REDUCTIONS
 from encoding.features.given import is_given
 from encoding.features.half import FEATURE_DTYPES
-from encoding.fits.spec import TARGET_GROUPS, budget_text, default_budget, read_budget
+from encoding.fits.feature_budget import budget_text, default_budget, read_budget
+from encoding.fits.spec import TARGET_GROUPS
 from encoding.plots.look import HEMI_NAMES, hemi_name
 from encoding.readouts import Readout
 from encoding.runs.labels import (

@@ -10,8 +10,8 @@ from encoding import BACKBONES, DATASETS, READOUTS, FitSpec
 from encoding.analysis.layer_sweep import Sweep
 from encoding.backbones._base import JOIN
 from encoding.fits.composition import ComposedSpec, is_composed
+from encoding.fits.feature_budget import budget_text, default_budget
 from encoding.fits.open import stored_origin
-from encoding.fits.spec import budget_text, default_budget
 from pages.parts.shared.server_state import store
 from pages.parts.shared.start import START
 
