@@ -30,7 +30,9 @@ class RidgeOptions(Options):
     """Parameters of :class:`Ridge`."""
 
     alpha: float | None = option(None, "One penalty for all vertices. Empty: chosen for each vertex by cross-validation.")
-    alphas: tuple[float, ...] | None = option(None, "Grid of penalties. Empty: 15, from 1e-4 to 1e3 times the mean eigenvalue of X'X.")
+    alphas: tuple[float, ...] | None = option(
+        None, "Grid of penalties where alpha is empty. Empty: 15, from 1e-4 to 1e3 times the mean eigenvalue of X'X."
+    )
     alpha_per_target: bool = option(
         True,
         "A penalty for each vertex; false: one for all vertices that are fitted together, of the highest mean held-out R².",
