@@ -79,3 +79,16 @@ def test_public_functions_classes_and_methods_are_documented():
             names = {each.name for each in methods if isinstance(each, ast.FunctionDef) and not each.name.startswith("_")}
             missing += [f"{path}: {node.name}.{name}" for name in sorted(names) if not documented(node, name)]
     assert missing == []
+
+
+@pytest.mark.parametrize("top", ["encoding", "pages"])
+def test_numbers_written_with_their_sign_have_no_minus_before_0(top):
+    """A sign is asked for together with the option that drops it where a number rounds to 0; Plotly's own formats are no f-strings."""
+    wrong = []
+    for path in (PROJECT / top).rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            spec = node.format_spec.values if isinstance(node, ast.FormattedValue) and node.format_spec else []
+            text = "".join(str(each.value) for each in spec if isinstance(each, ast.Constant))
+            if text.startswith("+") and text.endswith("f") and "z" not in text:
+                wrong.append(f"{path.relative_to(PROJECT)}:{node.lineno} {text}")
+    assert not wrong

@@ -215,5 +215,5 @@ def describe_sweep(result: SweepResult, score: str = "r") -> str:
 def _hierarchy_text(index: Hierarchy) -> str:
     if not np.isfinite(index.index):
         return "hierarchy index not defined (one layer is best everywhere, or fewer than three ROIs have a stage):"
-    ends = f" (95 % {index.low:+.2f} to {index.high:+.2f})" if np.isfinite(index.low) else ""
-    return f"hierarchy index {index.index:+.2f}{ends}, best layer against cortical stage, of"
+    ends = f" (95 % {index.low:+z.2f} to {index.high:+z.2f})" if np.isfinite(index.low) else ""
+    return f"hierarchy index {index.index:+z.2f}{ends}, best layer against cortical stage, of"

@@ -24,7 +24,7 @@ def result_html(result: Any) -> str:
     rows = []
     for values, mean_r in zip(table[list(COLUMNS)].itertuples(index=False), r, strict=True):
         bar = ((min(mean_r, 0.0) - low) / (high - low), abs(mean_r) / (high - low)) if np.isfinite(mean_r) else None
-        label = f"{values[0]} {values[1]}: mean r {mean_r:.3f}"
+        label = f"{values[0]} {values[1]}: mean r {mean_r:z.3f}"
         rows.append({"cells": list(values), "bar": bar, "label": label, "colour": COLOURS.get(values[1], "#777777")})
     model = f"{spec.network_and_layers}, {spec.readout}"
     averaged = " (repeats averaged)" if spec.average_repeats else ""

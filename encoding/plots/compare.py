@@ -109,7 +109,7 @@ def _counts(tables: Sequence[pd.DataFrame], hemi: str) -> dict[str, int]:
 def _bars(name: str, hemi: str, rows: pd.DataFrame, x: np.ndarray, width: float, colour: str, quantity: str, *, first: bool) -> go.Bar:
     import plotly.graph_objects as go
 
-    hover = [f"<b>{row.roi}</b>, {hemi_name(hemi).lower()}<br>{name}: {quantity} {row.value:.3f}" for row in rows.itertuples()]
+    hover = [f"<b>{row.roi}</b>, {hemi_name(hemi).lower()}<br>{name}: {quantity} {row.value:z.3f}" for row in rows.itertuples()]
     return go.Bar(
         x=x,
         y=rows["value"].to_numpy(float),
@@ -247,10 +247,10 @@ def _further_lines(title: Mapping[str, Any]) -> int:
 
 
 def _difference_text(row: object, names: tuple[str, str]) -> str:
-    lines = [f"<b>{row.roi}</b>, {hemi_name(row.hemi).lower()}", f"{names[0]} {row.first:.3f}, {names[1]} {row.second:.3f}"]
-    lines.append(f"difference {row.difference:+.3f}")
+    lines = [f"<b>{row.roi}</b>, {hemi_name(row.hemi).lower()}", f"{names[0]} {row.first:z.3f}, {names[1]} {row.second:z.3f}"]
+    lines.append(f"difference {row.difference:+z.3f}")
     if np.isfinite(row.p):
-        lines += [f"95 % interval {row.low:+.3f} to {row.high:+.3f}", f"{p_text(row.p, 'p')}, {p_text(row.q, 'q')}"]
+        lines += [f"95 % interval {row.low:+z.3f} to {row.high:+z.3f}", f"{p_text(row.p, 'p')}, {p_text(row.q, 'q')}"]
     return "<br>".join(lines)
 
 

@@ -148,7 +148,7 @@ def response_histogram(
     )
     for name, value in (marked or {}).items():
         fig.add_vline(x=float(value), line={"color": STROKE, "width": 2})
-        note = {"text": f"{name}, {value:+.2f}", "showarrow": False, "yanchor": "bottom"}
+        note = {"text": f"{name}, {value:+z.2f}", "showarrow": False, "yanchor": "bottom"}
         fig.add_annotation(x=float(value), y=1, yref="paper", font_size=SMALL, **note)
     fig.update_xaxes(title_text=what)
     fig.update_yaxes(title_text=of.capitalize())
@@ -229,7 +229,7 @@ def label_bars(table: pd.DataFrame, *, what: str) -> go.Figure:
             name="Mean response",
             marker={"color": TEST, "opacity": 0.8},
             hovertext=[
-                f"<b>{row.label}</b><br>mean {row.mean:+.3f} over {counted(row.n, 'stimulus', 'stimuli')}" for row in table.itertuples()
+                f"<b>{row.label}</b><br>mean {row.mean:+z.3f} over {counted(row.n, 'stimulus', 'stimuli')}" for row in table.itertuples()
             ],
             hovertemplate="%{hovertext}<extra></extra>",
         )
@@ -272,5 +272,5 @@ def _names(order: Sequence[str], selected: str | None) -> dict[str, object]:
 def _profile_hover(row: object, unit: Unit) -> str:
     if not np.isfinite(row.mean):
         return f"<b>{row.roi}</b>, {hemi_name(row.hemi).lower()}: no {unit.many}"
-    lines = [f"<b>{row.roi}</b>, {hemi_name(row.hemi).lower()}", f"mean {row.mean:+.3f}"]
-    return "<br>".join([*lines, f"middle half of {unit.count(row.n_vertices)}: {row.low:+.2f} to {row.high:+.2f}"])
+    lines = [f"<b>{row.roi}</b>, {hemi_name(row.hemi).lower()}", f"mean {row.mean:+z.3f}"]
+    return "<br>".join([*lines, f"middle half of {unit.count(row.n_vertices)}: {row.low:+z.2f} to {row.high:+z.2f}"])

@@ -95,7 +95,7 @@ def _outline(scores: np.ndarray, edges: np.ndarray, name: str, colour: str, unit
         line={"color": colour, "width": 2, "shape": "hvh"},
         fill="tozeroy" if fill else None,
         fillcolor=translucent(colour, 0.25),
-        name=f"{name}, median {np.median(scores):.2f}" if len(scores) else f"{name}, no scores",
+        name=f"{name}, median {np.median(scores):z.2f}" if len(scores) else f"{name}, no scores",
         customdata=counts,
         hovertemplate=f"{name}<br>near %{{x:.2f}}: %{{customdata:,}} {unit.many}, %{{y:.1f}} %<extra></extra>",
     )

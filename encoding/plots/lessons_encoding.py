@@ -30,7 +30,7 @@ def standing(responses: np.ndarray, image: int, *, height: int = HEIGHT) -> go.F
     hover = "near %{x:.2f}: %{y} images<extra></extra>"
     style = {"marker_color": translucent(TEST, 0.6), "width": float(edges[1] - edges[0]), "hovertemplate": hover}
     fig.add_bar(x=(edges[:-1] + edges[1:]) / 2, y=counts, name="Images", showlegend=False, **style)
-    _here(fig, float(responses[image]), f"this image, {responses[image]:+.2f}", right=responses[image] < 0)
+    _here(fig, float(responses[image]), f"this image, {responses[image]:+z.2f}", right=responses[image] < 0)
     fig.update_xaxes(title_text="Response (standard deviations)")
     fig.update_yaxes(title_text="Images")
     return _framed(fig, height)

@@ -55,11 +55,11 @@ def observed_predicted(
     if (line := best_line(predicted, measured)) is not None:
         slope, intercept = line
         x = np.array([np.nanmin(predicted), np.nanmax(predicted)])
-        name = f"Best line, slope {slope:.2f}"
+        name = f"Best line, slope {slope:z.2f}"
         fig.add_scatter(x=x, y=intercept + slope * x, mode="lines", line={"color": colour, "width": 2.5}, name=name, hoverinfo="skip")
     if selected is not None:
         ring(fig, predicted, measured, names, selected)
-    text = "" if r is None else f"r = {r:.2f}, {np.isfinite(measured + predicted).sum():,} {counted}"
+    text = "" if r is None else f"r = {r:z.2f}, {np.isfinite(measured + predicted).sum():,} {counted}"
     return theme(
         fig,
         height=440,

@@ -53,15 +53,15 @@ def response_profile(
     for hemi in dict.fromkeys(predicted["hemi"]):
         rows = predicted[predicted["hemi"] == hemi]
         hover = [
-            f"<b>{row.roi}</b>, {hemi_name(hemi).lower()}<br>predicted {row.mean:+.3f}<br>{unit.count(row.n_vertices)}, mean test r "
-            f"{row.r_mean:.2f}"
+            f"<b>{row.roi}</b>, {hemi_name(hemi).lower()}<br>predicted {row.mean:+z.3f}<br>{unit.count(row.n_vertices)}, mean test r "
+            f"{row.r_mean:z.2f}"
             for row in rows.itertuples(index=False)
         ]
         whiskers = {}
         if "half_width" in rows:
             ends = rows.assign(low=rows["mean"] - rows["half_width"], high=rows["mean"] + rows["half_width"])[["low", "high"]]
             hover = [
-                text + (f"<br>95 % of new images: {low:+.2f} to {high:+.2f}" if np.isfinite(low) else "")
+                text + (f"<br>95 % of new images: {low:+z.2f} to {high:+z.2f}" if np.isfinite(low) else "")
                 for text, (low, high) in zip(hover, ends.to_numpy(), strict=True)
             ]
             whiskers = {"error_y": {"array": rows["half_width"].to_numpy(), "color": STROKE, "thickness": 1, "width": 0}}
@@ -89,7 +89,7 @@ def _measured(table: pd.DataFrame) -> list[go.Bar]:
     made = []
     for hemi in dict.fromkeys(table["hemi"]):
         rows = table[table["hemi"] == hemi]
-        hover = [f"<b>{row.roi}</b>, {hemi_name(hemi).lower()}<br>measured {row.mean:+.3f}" for row in rows.itertuples(index=False)]
+        hover = [f"<b>{row.roi}</b>, {hemi_name(hemi).lower()}<br>measured {row.mean:+z.3f}" for row in rows.itertuples(index=False)]
         made.append(
             go.Bar(
                 x=rows["roi"],

@@ -74,9 +74,9 @@ def fit_scores(table: pd.DataFrame, names: Mapping[str, str], *, ceiling: str = 
 
 
 def _text(row: object, name: str) -> str:
-    lines = [f"<b>{name}</b>", f"{hemi_name(row.hemi)}, r {row.r:.3f}"]
+    lines = [f"<b>{name}</b>", f"{hemi_name(row.hemi)}, r {row.r:z.3f}"]
     if np.isfinite(row.low):
-        lines.append(f"95 % interval {row.low:.3f} to {row.high:.3f}")
+        lines.append(f"95 % interval {row.low:z.3f} to {row.high:z.3f}")
     return "<br>".join(lines)
 
 

@@ -227,7 +227,7 @@ def fit_charts(result: ScoreTables, classes: Mapping[str, Sequence[str]], source
             density = residual_density(result, columns)
             word = result.row_word("test")
             what = f"{density.n_pairs:,} pairs of a test {word.removesuffix('s')} and a {unit}"
-            text = f"{what}: mean residual {density.mean:+.3f}, standard deviation {density.sd:.3f}."
+            text = f"{what}: mean residual {density.mean:+z.3f}, standard deviation {density.sd:.3f}."
             charts.append(("Residuals", text, plots.residual_density(density, what=what.split(" ", 1)[1])))
         charts += _epoch_charts(result)
     curve = result.derived(curve_key(result.key, result.plan.subject.groups))

@@ -219,7 +219,7 @@ def short_name(row: Mapping[str, Any]) -> str:
     mark = ", imported" if row["imported"] else ""
     model = f"{row['model']} · {row['components']} · {readout_title(row['readout'])}{options}"
     digits = short_digits(row["key"])
-    score = "no test score" if row["split"] == ALL else f"{'validation ' if WITHIN in row['split'] else ''}r {row['r_mean']:.3f}"
+    score = "no test score" if row["split"] == ALL else f"{'validation ' if WITHIN in row['split'] else ''}r {row['r_mean']:z.3f}"
     only = f", {row['targets']} only" if row["targets"] else ""
     return f"{model} · {row['dataset']}, {subject_label(row['subject'])}{only} · {score} · {digits}{mark}"
 

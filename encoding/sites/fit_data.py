@@ -94,8 +94,8 @@ def _predictions(result: ScoreTables, rois: list[str], source: str) -> dict[str,
             continue
         means = mean_prediction(result, {hemi: chosen for hemi, chosen in columns.items() if len(chosen)})
         measured, predicted = means.measured[some], means.predicted[some]
-        own = f"mean of the {result.plan.subject.unit.many}' own r {means.mean_r:.2f}"
-        found[roi] = _changes(measured, predicted) | {"title": f"Responses averaged over {roi}: r = {means.r:.2f}<br>({own})"}
+        own = f"mean of the {result.plan.subject.unit.many}' own r {means.mean_r:z.2f}"
+        found[roi] = _changes(measured, predicted) | {"title": f"Responses averaged over {roi}: r = {means.r:z.2f}<br>({own})"}
         if figure is None or len(figure.data) < len(found[roi]["traces"]):
             figure = plots.observed_predicted(measured, predicted, [""] * len(some), title=roi, r=means.r, counted=result.row_word("test"))
     if figure is None:
@@ -114,7 +114,7 @@ def _changes(measured: np.ndarray, predicted: np.ndarray) -> dict[str, Any]:
     if (line := best_line(predicted, measured)) is not None:
         slope, intercept = line
         x = np.array([np.nanmin(predicted), np.nanmax(predicted)])
-        traces.append(_trace(x, intercept + slope * x, f"Best line, slope {slope:.2f}"))
+        traces.append(_trace(x, intercept + slope * x, f"Best line, slope {slope:z.2f}"))
     return {"traces": traces, "range": list(ends)}
 
 

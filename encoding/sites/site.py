@@ -243,9 +243,9 @@ def _best_text(result: ScoreTables) -> str:
     ends, parts = roi_ends(result), []
     for row in rows.to_dict("records"):
         low, high = ends.get((roi, row["hemi"]), (np.nan, np.nan))
-        interval = f" [{low:.3f}, {high:.3f}]" if np.isfinite(low) else ""
+        interval = f" [{low:z.3f}, {high:z.3f}]" if np.isfinite(low) else ""
         ceiling = f" of {row['ceiling_r']:.3f} possible" if np.isfinite(row.get("ceiling_r", np.nan)) else ""
-        parts.append(f"{row['hemi']} {row['r_mean']:.3f}{interval}{ceiling}")
+        parts.append(f"{row['hemi']} {row['r_mean']:z.3f}{interval}{ceiling}")
     name = f"every {result.plan.subject.unit.one}" if roi == EVERY_VERTEX else roi
     return f"{name}: mean r {', '.join(parts)}"
 

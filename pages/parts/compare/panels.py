@@ -261,7 +261,7 @@ def _brain(comparison: Comparison, name: str, names: tuple[str, str], source: st
         hemi, column = place
         r = [result.score(hemi, comparison.score)[column] for result in (comparison.first, comparison.second)]
         name_of = vertex_name(subject, hemi, column)
-        st.caption(f"{name_of[0].upper()}{name_of[1:]}: A {r[0]:.3f}, {name} {r[1]:.3f}, difference {r[1] - r[0]:+.3f}.")
+        st.caption(f"{name_of[0].upper()}{name_of[1:]}: A {r[0]:z.3f}, {name} {r[1]:z.3f}, difference {r[1] - r[0]:+z.3f}.")
     st.caption(f"Purple: {name} predicts better. Orange: A does. Grey: nothing was recorded.")
 
 

@@ -91,7 +91,7 @@ def spread_facts(subject_view: SubjectView, tuning: Tuning) -> str:
     """Mean and spread of responses, and over how many rows and different stimuli."""
     n = len(tuning.values)
     mean = round(float(tuning.values.mean(dtype=float)), 3) + 0.0  # no -0.000
-    numbers = f"Mean {mean:.3f}, standard deviation {tuning.values.std(dtype=float):.3f} over {counted(n, 'row')}"
+    numbers = f"Mean {mean:z.3f}, standard deviation {tuning.values.std(dtype=float):z.3f} over {counted(n, 'row')}"
     if len(tuning.rows) < n:
         numbers += f" of {len(tuning.rows):,} different {subject_view.what}; below, each counts once, with the mean over its repeats"
     return f"{numbers}."
@@ -104,7 +104,7 @@ def extremes_panel(subject_view: SubjectView, tuning: Tuning, row: int | None) -
         ("Drive it least", "least", tuning.lowest(N_EXTREMES)),
     ):
         st.markdown(f"**{title}**")
-        captions = [f"{value:+.2f}" for value in values]
+        captions = [f"{value:+z.2f}" for value in values]
         stimulus_grid(subject_view, rows, name=name, captions=captions, chosen=row, across=N_EXTREMES)
 
 
@@ -138,5 +138,5 @@ def labels_panel(subject_view: SubjectView, tuning: Tuning) -> None:
         st.caption(f"Selectivity: {plain(best[0])} against all others, d' = {best[1]:.2f} (difference of means in standard deviations).")
     graded = measure_correlations(subject_view.subject, tuning)
     if len(graded):
-        words = ", ".join(f"{each.label} {each.r:+.2f}" for each in graded.itertuples())
+        words = ", ".join(f"{each.label} {each.r:+z.2f}" for each in graded.itertuples())
         st.caption(f"Correlation of the response with how much a stimulus shows of each: {words}.")

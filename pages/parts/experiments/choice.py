@@ -131,7 +131,7 @@ def _compose(experiment: Experiment, planned: Sequence[PlannedCell], request: Co
             continue
         made.append(row["key"])
         name, links = st.columns([5, 2], vertical_alignment="center")
-        score = "trained on every image, no test score" if row["split"] == ALL else f"mean r **{row['r_mean']:.3f}**"
+        score = "trained on every image, no test score" if row["split"] == ALL else f"mean r **{row['r_mean']:z.3f}**"
         name.markdown(f"{plain(row['options'])} · {plain(row['subject'])} · {score}")
         with links.container(horizontal=True):
             st.page_link(view("explore"), label="Explore", query_params={"fit": row["key"]})
@@ -166,7 +166,7 @@ def _worth(table: pd.DataFrame, hemi: str, quantity: str, source: str) -> None:
     st.caption(
         f"{plots.hemi_name(hemi)}. Mean over {counted(len(chosen), 'region')}: "
         f"{test:.3f} on test images for what was chosen on validation images; "
-        f"a choice on the test images would report {best:.3f}."
+        f"a choice on the test images would report {best:z.3f}."
     )
 
 

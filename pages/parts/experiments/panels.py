@@ -176,7 +176,7 @@ def _cell_brain(rows: pd.DataFrame, cell: Mapping[str, str], what: Shown, fits: 
         look = {"surface": surface, "outlined": outlined, "chosen_roi": chosen_roi, "source": origin(result)}
         brain_view(replace(brain, **look), key="cell_brain", height=BRAIN_HEIGHT, linked=True)
     which = "The best fit" if not cell else f"The best of the cell's {len(chosen)} fits" if len(chosen) > 1 else "The cell's fit"
-    st.caption(f"{which}: {name}, {what.quantity} {best['score']:.3f} in {plain(best[ROI])}. A click on a cell shows another.")
+    st.caption(f"{which}: {name}, {what.quantity} {best['score']:z.3f} in {plain(best[ROI])}. A click on a cell shows another.")
     st.link_button("Open it in Explore ↗", explore_address(result.plan.spec), key="cell_explore", help="In a new tab.")
 
 

@@ -80,7 +80,7 @@ def _best(result: Result, table: pd.DataFrame) -> str:
         return ""
     row = rows.loc[rows["r_mean"].idxmax()]
     side = f" {plain(side_label(row['hemi']))}" if len(result.plan.hemis) > 1 else ""
-    text = f" Best: **{plain(row['roi'])}**{side}, r **{row['r_mean']:.2f}**"
+    text = f" Best: **{plain(row['roi'])}**{side}, r **{row['r_mean']:z.2f}**"
     ends = roi_ends(result).get((row["roi"], row["hemi"]))
     text += f" [{ends[0]:.2f}, {ends[1]:.2f}]" if ends else ""
     ceiling = row.get("ceiling_r", float("nan"))

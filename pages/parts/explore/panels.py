@@ -244,8 +244,8 @@ def prediction_panel(result: Result, focus: Focus) -> None:
     )
     if several:
         st.caption(
-            f"Responses are averaged over {unit.many} first, which removes noise that they do not share: this r ({means.r:.2f}) may lie "
-            f"above the noise ceiling of single {unit.many}. Bars and learning curve show the mean of their own r: {means.mean_r:.2f}."
+            f"Responses are averaged over {unit.many} first, which removes noise that they do not share: this r ({means.r:z.2f}) may lie "
+            f"above the noise ceiling of single {unit.many}. Bars and learning curve show the mean of their own r: {means.mean_r:z.2f}."
         )
     chart(
         plots.residual_fitted(measured, predicted, names, groups=result.plan.subject.groups[rows], counted=result.row_word("test")),
@@ -307,7 +307,7 @@ def density_panel(result: Result, focus: Focus) -> None:
         how=unit.fill(HOW["density"]),
     )
     st.caption(
-        f"{density.n_pairs:,} residuals of {focus.roi if not focus.vertex else focus.label}: mean {density.mean:+.3f}, sd {density.sd:.3f}."
+        f"{density.n_pairs:,} residuals of {focus.label if focus.vertex else focus.roi}: mean {density.mean:+z.3f}, sd {density.sd:.3f}."
     )
 
 
@@ -350,4 +350,4 @@ def _stimuli(title: str, result: Result, rows: np.ndarray, measured: np.ndarray,
         else:
             column.image(image, width="stretch", alt=f"test image {subject.stimuli.names[row]}")
         there = urlencode({"dataset": spec.dataset, "subject": spec.subject, "stimulus": row + 1})
-        column.caption(f"measured {m:+.2f}, predicted {p:+.2f} · [{row + 1:,}](data?{there})")
+        column.caption(f"measured {m:+z.2f}, predicted {p:+z.2f} · [{row + 1:,}](data?{there})")

@@ -198,7 +198,7 @@ def _offer(spec: FitSpec, search: Search) -> None:
     several = has_several_folds(spec.split)
     high = " Other folds test these images, so that the score of a fit with it is a little too high." if several else ""
     trials = counted(len(search.trials), "trial")
-    st.markdown(f"Best of {trials}: mean r **{search.best_value:.3f}** on validation images with {plain(values)}.{high}")
+    st.markdown(f"Best of {trials}: mean r **{search.best_value:z.3f}** on validation images with {plain(values)}.{high}")
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         help = None if used else "Puts these parameters into the sidebar; then press Fit."
         st.button("Use the best", key="use_best", on_click=choose_parameters, args=(spec.readout, search.best), disabled=used, help=help)

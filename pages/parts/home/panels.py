@@ -67,7 +67,7 @@ def _fitted(result: Result) -> None:
     st.markdown(
         f"{SIMULATED} How well **{' + '.join(START.layers)}** of **{network_label(START.backbone)}** predicts each vertex of "
         f"**{subject_label(START.subject)}**, over "
-        f"{result.n_test:,} images that it never saw. Best predicted region: **{roi}**, mean r {r:.2f}."
+        f"{result.n_test:,} images that it never saw. Best predicted region: **{roi}**, mean r {r:z.2f}."
     )
     placement, hemis = Placement.of(result.plan.subject), result.plan.hemis
     _paint(

@@ -17,6 +17,7 @@ from encoding.runtime.wording import counted
 from pages.parts.layers.swept import OF_SWEEP, draws_of, origin, shares_of, table_of
 from pages.parts.shared.chart import chart
 from pages.parts.shared.text import file_stem
+from pages.parts.shared.wording import signed
 
 WINS_HOW = (
     "Each column shares out the 500 draws of the test images among the layers that win them. One large dot: the best layer is "
@@ -39,7 +40,7 @@ def hierarchy_panel(sweep_result: SweepResult, hemi: str) -> None:
         st.markdown("**Published, AlexNet**")
         alt = "published noise-normalised r² of AlexNet's layers"
         chart(_published_figure(), "published", alt=alt, source="published", how=PUBLISHED_ORIGIN, below=True)
-        st.markdown(f"Hierarchy index **{_number(published_hierarchy().index)}** over {len(published_hierarchy().rois)} regions.")
+        st.markdown(f"Hierarchy index **{signed(published_hierarchy().index)}** over {len(published_hierarchy().rois)} regions.")
         st.caption(PUBLISHED_ORIGIN)
 
 
@@ -79,12 +80,8 @@ def _index_text(backbone: str, hierarchy: Hierarchy, n_layers: int) -> str:
         return f"{backbone}: no hierarchy index, since {why}."
     few = f" With {counted(n_layers, 'layer')} it cannot say much." if n_layers < 4 else ""
     undefined = f" In {100 * (1 - hierarchy.defined):.0f} % of draws one layer was best everywhere." if hierarchy.defined < 1 else ""
-    draws = f" (95 % of draws: {_number(hierarchy.low)} to {_number(hierarchy.high)})" if np.isfinite(hierarchy.low) else ""
-    return f"{backbone}: hierarchy index **{_number(hierarchy.index)}** over {len(hierarchy.rois)} regions{draws}.{undefined}{few}"
-
-
-def _number(value: float) -> str:
-    return f"{value:+.2f}".replace("-", "−")
+    draws = f" (95 % of draws: {signed(hierarchy.low)} to {signed(hierarchy.high)})" if np.isfinite(hierarchy.low) else ""
+    return f"{backbone}: hierarchy index **{signed(hierarchy.index)}** over {len(hierarchy.rois)} regions{draws}.{undefined}{few}"
 
 
 def _about_stages() -> str:

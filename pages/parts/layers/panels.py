@@ -166,7 +166,7 @@ def _heatmap_notes(sweep_result: SweepResult, best: pd.DataFrame | None, score: 
         notes.append(f"☆ best layer of a region{lowest}. How sure that is cannot be said: {why}.")
     if len(means := mean_over_rois(rows, column).dropna()):
         top = means.idxmin() if SCORES[score].lower_is_better else means.idxmax()
-        notes.append(f"Mean of the regions' {statistic}s, in which a small region counts as much: {means[top]:.3f} for {top}, the best.")
+        notes.append(f"Mean of the regions' {statistic}s, in which a small region counts as much: {means[top]:z.3f} for {top}, the best.")
     if note := interval_note(first):
         notes.append(note)
     if len(empty := rows.loc[rows["n_vertices"] == 0, "roi"].unique()):
@@ -252,7 +252,7 @@ def _say(sweep_result: SweepResult, cell: Cell, roi: str, score: str, statistic:
         by, shares = ("r", shares_of(sweep_result, hemi)) if shares is None else (SCORES[score].short, shares)
         if shares is not None:
             share = f" By mean {by} it is the best of {len(sweep_result.cells)} layers in {100 * shares[place, column]:.0f} % of draws."
-    about = [f"95 % interval over test stimuli: {row['low']:.3f} to {row['high']:.3f}"] if np.isfinite(row["low"]) else []
+    about = [f"95 % interval over test stimuli: {row['low']:z.3f} to {row['high']:z.3f}"] if np.isfinite(row["low"]) else []
     about += [f"noise allows {row['ceiling_r']:.3f}"] if np.isfinite(row.get("ceiling_r", np.nan)) else []
     in_brackets = f" ({'; '.join(about)})" if about else ""
     unit = sweep_result.results[cell].plan.subject.unit
@@ -260,12 +260,12 @@ def _say(sweep_result: SweepResult, cell: Cell, roi: str, score: str, statistic:
     also = ""
     if (score, statistic) != ("r", "mean"):
         low, high = (row[name] for name in interval_columns(score))
-        ends = f" ({low:.3f} to {high:.3f})" if statistic == "mean" and np.isfinite(low) else ""
-        also = f" {quantity_of(score, statistic)}: **{row[layer_column(score, statistic)]:.3f}**{ends}."
+        ends = f" ({low:z.3f} to {high:z.3f})" if statistic == "mean" and np.isfinite(low) else ""
+        also = f" {quantity_of(score, statistic)}: **{row[layer_column(score, statistic)]:z.3f}**{ends}."
     where = part_label(hemi, sweep_result.results[cell].plan.hemis)
     st.markdown(
         f"**{plain(sweep_result.sweep.label(cell))}** predicts **{region}** "
-        f"with a mean r of **{row['r']:.3f}** over {unit.count(row['n_vertices'])} of "
+        f"with a mean r of **{row['r']:z.3f}** over {unit.count(row['n_vertices'])} of "
         f"{where}{in_brackets}.{share}{also}"
     )
 

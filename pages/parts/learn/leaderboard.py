@@ -52,9 +52,9 @@ def leaderboard() -> None:
         if student:
             _enter(student)
         entries = _board(class_name()).table()
-        shown = [f"{each.r:.3f}" for each in entries]
+        shown = [f"{each.r:z.3f}" for each in entries]
         rows = [
-            {"Place": 1 + shown.index(r), "Name": each.name, "Model": each.model, "r": r, "95 %": f"{each.low:.3f} to {each.high:.3f}"}
+            {"Place": 1 + shown.index(r), "Name": each.name, "Model": each.model, "r": r, "95 %": f"{each.low:z.3f} to {each.high:z.3f}"}
             for each, r in zip(entries, shown, strict=True)
         ]
         if rows:

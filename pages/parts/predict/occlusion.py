@@ -52,7 +52,7 @@ def occlusion_panel(request: PredictionRequest, roi: str) -> None:
     patched = f"The patch is {100 * patch:.0f} % of a side, drawn in the corner."
     unit = request.subject_view.subject.unit
     every = "" if roi == EVERY_VERTEX else f", the mean over all its {unit.many}"
-    st.caption(f"Predicted response of {plain(name)}{every}: **{occlusion.uncovered:+.3f}** as it is. {falls} {patched}")
+    st.caption(f"Predicted response of {plain(name)}{every}: **{occlusion.uncovered:+z.3f}** as it is. {falls} {patched}")
 
 
 def _short_origin(result: Result) -> str:

@@ -96,7 +96,7 @@ def standing(request: PredictionRequest, least_r: float) -> str:
         badge = ":green-badge[Neither trained nor tested] The model never saw it, and its scores are not of it."
     r, n = pattern_r(request, least_r)
     return (
-        f"{badge} Predicted and measured pattern: **r = {r:.2f}** over {request.subject_view.subject.unit.count(n)}."
+        f"{badge} Predicted and measured pattern: **r = {r:z.2f}** over {request.subject_view.subject.unit.count(n)}."
         if np.isfinite(r)
         else badge
     )

@@ -114,7 +114,7 @@ def _show(stimuli: Stimuli, table: pd.DataFrame, result: Result, roi: str) -> No
             image = thumbnail(stimuli, row.row)
             if isinstance(image, bytes):
                 place.image(image, alt=row.name, width="stretch")
-            place.caption(f"{row.rank}. {plain(row.name)} {row.predicted:+.2f}")
+            place.caption(f"{row.rank}. {plain(row.name)} {row.predicted:+z.2f}")
     st.dataframe(table.drop(columns="row"), hide_index=True, alt=f"{what} by predicted response")
     st.caption(
         f"low and high: {'no ' if no_interval else ''}95 % prediction interval{': ' if no_interval else ''}{no_interval}. "

@@ -30,9 +30,9 @@ def trust_panel(request: PredictionRequest, roi: str, least_r: float) -> None:
             reference, mean = request.reference(roi, least_r)
             name = f"every {request.subject_view.subject.unit}" if roi == EVERY_VERTEX else roi
             half = reference.half_width()
-            ends = f" [{mean - half:+.2f}, {mean + half:+.2f}]" if np.isfinite(half) else ""
+            ends = f" [{mean - half:+z.2f}, {mean + half:+z.2f}]" if np.isfinite(half) else ""
             share = float(reference.percentile(np.array([mean]))[0])
-            lines.append(f"**{plain(name)}**: predicted mean **{mean:+.2f}**{ends}, higher than {share:.0f} % of those of training {what}.")
+            lines.append(f"**{plain(name)}**: predicted mean **{mean:+z.2f}**{ends}, above {share:.0f} % of those of training {what}.")
             lines += [f"No prediction interval: {why}."] if (why := why_no_interval(request.result)) else []
     except WRONG as wrong:
         st.caption(plain(wrong))

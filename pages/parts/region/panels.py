@@ -204,7 +204,7 @@ def _counts(keys: Sequence[str], runs: pd.DataFrame, table: pd.DataFrame) -> str
 def _fit_links(name: str, r: float, result: ScoreTables, roi: str | None, vertex: Selection | None) -> None:
     looked = {"vertex": f"{vertex[0]} {vertex[1]}"} if vertex else {"roi": roi}
     with st.container(gap=None):
-        st.markdown(f"r {r:.2f} · {plain(name)}")
+        st.markdown(f"r {r:z.2f} · {plain(name)}")
         with st.container(horizontal=True, gap="medium"):
             if result.has_data:
                 st.page_link(view("explore"), label="Explore", query_params=explore_query(result.plan.spec) | looked)

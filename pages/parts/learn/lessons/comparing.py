@@ -58,8 +58,8 @@ def _show() -> str:
     verdict = "leaves out 0: **the two differ**" if found.differs else "holds 0: no difference is shown"
     widths = found.high - found.low
     return (
-        f"A has r = {found.r[0]:.3f} [{found.low[0]:.3f}, {found.high[0]:.3f}], B {found.r[1]:.3f} [{found.low[1]:.3f}, "
-        f"{found.high[1]:.3f}]: the intervals {alone}. Their difference is {signed(found.difference, 3)} "
+        f"A has r = {found.r[0]:z.3f} [{found.low[0]:z.3f}, {found.high[0]:z.3f}], B {found.r[1]:z.3f} [{found.low[1]:z.3f}, "
+        f"{found.high[1]:z.3f}]: the intervals {alone}. Their difference is {signed(found.difference, 3)} "
         f"[{signed(found.difference_low, 3)}, {signed(found.difference_high, 3)}], which {verdict}.\n\nA's interval is {widths[0]:.3f} "
         f"wide, B's {widths[1]:.3f}, that of the difference {found.difference_high - found.difference_low:.3f}. Overlapping intervals say "
         "little about a difference when both were tested on the same images: ask for the interval of the difference, as Compare does. And "

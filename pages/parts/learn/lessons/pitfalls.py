@@ -111,7 +111,7 @@ def _circle() -> str:
     own, other = (values[real.chosen].mean() for values in (real.first, real.second))
     return (
         f"{len(noise.first):,} vertices of pure noise were fitted, and the {N_BEST} with the highest r on one half of the test images "
-        f"chosen. On that half their mean r is **{first:.2f}**; on the other it is **{number(second)}**. Nothing was predicted: of "
+        f"chosen. On that half their mean r is **{first:z.2f}**; on the other it is **{number(second)}**. Nothing was predicted: of "
         "many vertices some are lucky, and choosing by the score collects the luck.\n\nWith the subject's own responses, where there is "
         f"signal, the best {N_BEST} have {own:.2f} on the half that chose and {other:.2f} on the other: less luck, but some. Choose "
         "vertices by something else (an ROI, the noise ceiling), or on other images than those reported (Kriegeskorte et al. 2009)."
