@@ -30,6 +30,7 @@ from encoding.readouts import Model
 from encoding.runtime.device import choose_device
 from encoding.runtime.progress import Report, silent, subprogress
 from encoding.storage.keys import digest
+from encoding.storage.npy import read_block
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -337,7 +338,7 @@ def _tested_folds(model: Result, tested: Result, report: Report, device: str) ->
             return predict_fold(plan.target_groups, partial(_basis, model, fold, Z, rows), len(rows), {hemi: columns})[hemi]
 
         def read(hemi: str, columns: np.ndarray, rows: np.ndarray = unseen) -> np.ndarray:
-            return np.asarray(responses[hemi][:, columns][rows], np.float32)
+            return np.asarray(read_block(responses[hemi], rows, columns), np.float32)
 
         stimuli = tested.plan.subject.stimulus_of_row[unseen]
         found.append(_TestedFold(unseen, stimuli, predict, read, tested.plan.spec.average_repeats))

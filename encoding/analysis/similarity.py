@@ -26,6 +26,7 @@ from encoding.pipeline import extract_features
 from encoding.runtime.device import choose_device
 from encoding.runtime.progress import Report, silent, subprogress
 from encoding.storage.keys import digest
+from encoding.storage.npy import read_block
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -212,7 +213,7 @@ def responses_of(result: Result, hemi: str, columns: np.ndarray, rows: np.ndarra
     """Responses (n_rows, n_columns) float64, a block of columns at a time."""
     step = max(1, BLOCK_VALUES // (2 * len(rows)))
     for start in range(0, len(columns), step):
-        yield np.asarray(result.plan.subject.responses[hemi][:, columns[start : start + step]][rows], np.float64)
+        yield np.asarray(read_block(result.plan.subject.responses[hemi], rows, columns[start : start + step]), np.float64)
 
 
 def thinned(stimuli: np.ndarray) -> np.ndarray:

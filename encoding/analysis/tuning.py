@@ -16,6 +16,7 @@ from encoding.analysis.lookup import check_vertex
 from encoding.datasets import Subject
 from encoding.evaluation.scores import pearson
 from encoding.runtime.registry import unknown
+from encoding.storage.npy import read_block
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -190,7 +191,7 @@ def roi_tuning(subject: Subject, roi: str) -> Tuning:
     for start in range(0, subject.n_stimuli, N_SAMPLED):
         some = slice(start, start + N_SAMPLED)
         for block, chosen in columns.items():
-            values[some] += np.asarray(subject.responses[block][some], np.float32)[:, chosen].sum(1, dtype=float)
+            values[some] += np.asarray(read_block(subject.responses[block], some, chosen), np.float32).sum(1, dtype=float)
     return Tuning.of(subject, (values / sum(map(len, columns.values()))).astype(np.float32))
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from encoding.evaluation.label_sums import sums_by_label
 from encoding.evaluation.normalised_scores import from_r
 from encoding.evaluation.scores import SCORES, STORED_SCORES
 
@@ -50,8 +51,7 @@ def fold_scores(fold: ScoredFold, drawn: np.ndarray) -> dict[str, tuple[np.ndarr
     if len(keys) == len(unit):
         sums, sizes = rows[:, np.argsort(unit)], np.ones(len(keys))
     else:
-        sums, sizes = np.zeros((len(rows), len(keys), p.shape[1])), np.bincount(unit).astype(float)
-        np.add.at(sums, (slice(None), unit), rows)
+        sums, sizes = np.stack([sums_by_label(each, unit, len(keys)) for each in rows]), np.bincount(unit).astype(float)
     total, n = sums.sum(1), sizes.sum()
     W = torch.from_numpy(drawn)
     of_draws = np.stack([(W @ torch.from_numpy(each.astype(np.float32))).numpy() for each in sums[:5]])

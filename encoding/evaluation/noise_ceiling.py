@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from encoding.evaluation.label_sums import sums_by_label
 from encoding.evaluation.splits import Fold
 
 BLOCK_VOXELS = 512  # of 1,000 stimuli with three repeats are 12 MB
@@ -148,19 +149,12 @@ def variance_components(rows: np.ndarray, stimuli: np.ndarray, sessions: np.ndar
     if determinant <= FLAT * n_rows:
         raise ValueError("a ceiling from repeats needs stimuli that have repeats, and sessions that show several stimuli.")
     values = np.asarray(rows, np.float64)
-    values = values - _sums(values, session, n_sessions)[session] / lengths[session, None]
+    values = values - sums_by_label(values, session, n_sessions)[session] / lengths[session, None]
     total = np.square(values).sum(axis=0)
-    repeats = np.maximum(total - (np.square(_sums(values, stimulus, n_stimuli)) / times[:, None]).sum(axis=0), 0)
+    repeats = np.maximum(total - (np.square(sums_by_label(values, stimulus, n_stimuli)) / times[:, None]).sum(axis=0), 0)
     signal = (noise_of_repeats * total - noise_of_total * repeats) / determinant
     noise = (signal_of_total * repeats - signal_of_repeats * total) / determinant
     return signal, np.maximum(noise, 0)
-
-
-def _sums(values: np.ndarray, labels: np.ndarray, n_labels: int) -> np.ndarray:
-    """Sum of the rows of each label, (n_labels, n_columns)."""
-    sums = np.zeros((n_labels, values.shape[1]))
-    np.add.at(sums, labels, values)
-    return sums
 
 
 def ncsnr_of_correlations(rows: np.ndarray, stimuli: np.ndarray) -> np.ndarray:

@@ -9,6 +9,8 @@ from functools import lru_cache
 
 import numpy as np
 
+from encoding.evaluation.label_sums import sums_by_label
+
 N_REMEMBERED = 64  # splits and inner folds that a process keeps: fits of one experiment have few
 ALL = "all"  # the split that trains on every row and tests on none
 WITHIN = "/"  # between a split and the one of its training rows
@@ -195,9 +197,7 @@ def mean_of_repeats(values: np.ndarray, stimuli: np.ndarray) -> np.ndarray:
     """
     _, first, member = np.unique(stimuli, return_index=True, return_inverse=True)
     number = np.argsort(np.argsort(first))[member]
-    sums = np.zeros((len(first), *values.shape[1:]))
-    np.add.at(sums, number, values)
-    return (sums / np.bincount(number).reshape(-1, *[1] * (values.ndim - 1))).astype(values.dtype)
+    return (sums_by_label(values, number, len(first)) / np.bincount(number).reshape(-1, *[1] * (values.ndim - 1))).astype(values.dtype)
 
 
 def inner_folds(groups: np.ndarray, n_folds: int, seed: int = 0) -> np.ndarray:

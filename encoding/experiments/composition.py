@@ -28,6 +28,7 @@ from encoding.fits.result import Result
 from encoding.fits.spec import FitSpec
 from encoding.runtime.progress import Report, silent, subprogress
 from encoding.runtime.registry import UnknownName, unknown
+from encoding.storage.npy import read_block
 
 METHODS = ("best", "one_se", "mean", "stacked")
 
@@ -154,7 +155,7 @@ def residual_products(case: Case, hemi: str, fold: int) -> Iterator[tuple[np.nda
         G = np.zeros((len(columns), len(fits), len(fits)))
         variance = np.zeros(len(columns))
         for number, tested in zip(numbers, rows, strict=True):
-            measured = np.asarray(responses[tested][:, columns], np.float64)
+            measured = np.asarray(read_block(responses, tested, columns), np.float64)
             E = np.stack([measured - fit.predicted_rows(number, tested, hemi, columns) for fit in fits]).transpose(2, 0, 1)
             G += E @ E.transpose(0, 2, 1)
             variance += ((measured - measured.mean(0)) ** 2).sum(0)

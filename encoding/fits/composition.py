@@ -27,6 +27,7 @@ from encoding.fits.spec import FitSpec
 from encoding.readouts import Model, Readout
 from encoding.runtime.progress import Report, silent
 from encoding.storage.keys import digest
+from encoding.storage.npy import read_block
 from encoding.storage.store import Store
 
 COMPOSITION_VERSION = 1
@@ -303,7 +304,7 @@ def _scores(result: ComposedResult, hemi: str) -> dict[str, np.ndarray]:
     arrays = {name: np.full((len(plan.folds), n), np.nan) for name in STORED_SCORES}
     for number, fold in enumerate(plan.folds):
         for columns in blocks_of(np.arange(n), len(fold.test)) if len(fold.test) else ():
-            measured = plan.over_repeats(fold, np.asarray(responses[fold.test][:, columns], np.float32))
+            measured = plan.over_repeats(fold, np.asarray(read_block(responses, fold.test, columns), np.float32))
             predicted = plan.over_repeats(fold, result.predicted_rows(number, fold.test, hemi, columns))
             for name, values in score(predicted, measured).items():
                 arrays[name][number, columns] = np.where(np.isfinite(predicted).all(0), values, np.nan)

@@ -20,6 +20,7 @@ from encoding.fits.training_data import delays_of, inputs, is_complete, restored
 from encoding.readouts import Model
 from encoding.runtime.registry import UnknownName, unknown
 from encoding.storage.keys import digest
+from encoding.storage.npy import read_block
 from encoding.storage.store import Store
 
 
@@ -185,7 +186,9 @@ class Result(ScoreTables):
         """Responses (n_test, n_columns) float32 in the order of :meth:`test_rows`; raises as :meth:`predicted` does."""
         chosen = self._columns(hemi, columns)
         responses = self.plan.subject.responses[hemi]
-        blocks = [self.plan.over_repeats(fold, np.asarray(responses[fold.test][:, chosen], np.float32)) for fold in self.plan.folds]
+        blocks = [
+            self.plan.over_repeats(fold, np.asarray(read_block(responses, fold.test, chosen), np.float32)) for fold in self.plan.folds
+        ]
         return blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from encoding.fits.result import Result
 from encoding.prediction.reliable import reliable
+from encoding.storage.npy import read_block
 
 MOST_VERTICES = 2_000  # the best predicted; more change the order hardly and take 8,857 x 4 bytes each
 BLOCK_ROWS = 256  # read at a time
@@ -56,7 +57,7 @@ class Patterns:
         responses = np.empty((len(rows), sum(map(len, columns.values()))), np.float32)
         for start in range(0, len(rows), BLOCK_ROWS):
             some = rows[start : start + BLOCK_ROWS]
-            parts = [np.asarray(subject.responses[hemi][some], np.float32)[:, chosen] for hemi, chosen in columns.items()]
+            parts = [np.asarray(read_block(subject.responses[hemi], some, chosen), np.float32) for hemi, chosen in columns.items()]
             responses[start : start + len(some)] = np.concatenate(parts, axis=1)
         mean = responses.mean(0)
         return cls(columns, rows, stimuli, mean, _unit(responses - mean))

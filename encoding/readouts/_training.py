@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from encoding.datasets import Chosen, Stimuli
+from encoding.storage.npy import read_block
 
 if TYPE_CHECKING:
     from encoding.backbones import Backbone
@@ -45,23 +46,14 @@ class Responses:
         for (array, known), start, stop in zip(self._blocks, self._edges, self._edges[1:], strict=False):
             here = np.flatnonzero((wanted >= start) & (wanted < stop))
             if len(here) == len(wanted):  # nothing to put together
-                return np.asarray(_read(array, rows, known[wanted - start])).astype(dtype, copy=False)
+                return np.asarray(read_block(array, rows, known[wanted - start])).astype(dtype, copy=False)
             if len(here):
-                read[:, here] = _read(array, rows, known[wanted[here] - start])
+                read[:, here] = read_block(array, rows, known[wanted[here] - start])
         return read
 
     def some(self, rows: np.ndarray) -> Responses:
         """Select some of the rows, given by position."""
         return Responses(self._blocks, self.rows[rows])
-
-
-def _read(array: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    """Whole rows where most of each is wanted, else the columns between the first and the last wanted."""
-    if not len(columns):
-        return np.empty((len(rows), 0), array.dtype)
-    first, last = int(columns.min()), int(columns.max()) + 1
-    block = array[rows, first:last]
-    return block if last - first == len(columns) and np.all(np.diff(columns) == 1) else block[:, columns - first]
 
 
 @dataclass(frozen=True)

@@ -126,6 +126,18 @@ def read_npy(path: Path, *, mapped_from: int = MAPPED_BYTES) -> np.ndarray:
     return array
 
 
+def read_block(matrix: np.ndarray | NpyRows, rows: np.ndarray | slice, columns: np.ndarray) -> np.ndarray:
+    """``matrix[rows][:, columns]``, of which only the columns from the first to the last are read from a file.
+
+    Parameters
+    ----------
+    rows : row numbers, or a slice. columns : (n,) column numbers from 0, in any order.
+    """
+    first, stop = (int(columns.min()), int(columns.max()) + 1) if len(columns) else (0, 0)
+    block = matrix[rows, first:stop]
+    return block if stop - first == len(columns) and (np.diff(columns) == 1).all() else block[:, columns - first]
+
+
 class NpyRows:
     """Matrix in a ``.npy`` file, (n_rows, n_columns) in C or Fortran order, whose rows are read on access.
 

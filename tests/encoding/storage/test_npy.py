@@ -7,7 +7,7 @@ import os
 import numpy as np
 import pytest
 
-from encoding.storage.npy import NpyRows, NpyWriter, read_npy, write_npy
+from encoding.storage.npy import NpyRows, NpyWriter, read_block, read_npy, write_npy
 
 Y = np.arange(60, dtype=np.float32).reshape(12, 5)
 INDICES = {
@@ -98,3 +98,18 @@ def test_a_damaged_file_is_a_value_error(tmp_path, damage, mapped_from):
 def test_a_file_that_got_too_few_rows_is_an_error(tmp_path):
     with pytest.raises(ValueError, match="bytes of"), NpyWriter(tmp_path / "Y.npy", (4, 5)) as writer:
         writer.write(Y[:3])
+
+
+@pytest.mark.parametrize("columns", [[], [3], [1, 2, 3], [4, 1], [2, 2, 0]])
+@pytest.mark.parametrize("rows", [slice(2, 9), np.array([7, 1, 11])], ids=["a slice", "a list"])
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_a_block_is_what_an_array_gives_and_reads_no_column_outside_it(tmp_path, monkeypatch, columns, rows, order):
+    write_npy(tmp_path / "Y.npy", np.asarray(Y, order=order))
+    wanted, expected, read = np.array(columns, int), Y[rows][:, np.array(columns, int)], []
+    np.testing.assert_array_equal(read_block(Y, rows, wanted), expected)
+    preadv = os.preadv
+    monkeypatch.setattr(os, "preadv", lambda file, buffers, offset: read.append(sum(map(len, buffers))) or preadv(file, buffers, offset))
+    np.testing.assert_array_equal(read_block(NpyRows(tmp_path / "Y.npy"), rows, wanted), expected)
+    span = max(columns) + 1 - min(columns) if columns else 0
+    n_rows = len(Y[rows]) if order == "C" else np.ptp(np.arange(12)[rows]) + 1
+    assert sum(read) == 4 * n_rows * span
