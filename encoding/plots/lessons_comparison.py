@@ -209,7 +209,7 @@ def sorted_p(series: Mapping[str, np.ndarray], *, level_p: float = 0.05, height:
     ends = np.array([1, n])
     for y, name, dash in ((np.full(2, level_p), f"p = {level_p:g}", "dot"), (level_p * ends / n, "false discovery rate 5 %", "solid")):
         fig.add_scatter(x=ends, y=y, mode="lines", line={"color": STROKE, "width": 2, "dash": dash}, name=name, hoverinfo="skip")
-    fig.update_xaxes(title_text="Vertices, from the smallest p", type="log", dtick=1)
+    fig.update_xaxes(title_text="Vertices, from the smallest p", type="log", dtick=1, exponentformat="none")
     fig.update_yaxes(title_text="p", type="log", exponentformat="power", dtick=1, range=[np.log10(LEAST_P), 0.3])
     return theme(fig, height=height)
 

@@ -79,6 +79,8 @@ def theme(fig: go.Figure, *, height: int = 380, **layout: Any) -> go.Figure:
     own = fig.layout.to_plotly_json()
     titled = any((each.get("title") or {}).get("text") for each in (own, layout))
     axes = {name for name in {"xaxis", "yaxis", *own, *layout} if re.fullmatch(r"[xy]axis\d*", name)}
+    numbers = {"exponentformat": "power", "separatethousands": True}  # else 0.0002 is 200µ, which is no unit of a correlation
+    axis = {"gridcolor": GRID, "zeroline": False, "automargin": False, "ticklabeloverflow": "allow"} | numbers
     common = {
         "template": "none",
         "height": height,
@@ -89,7 +91,7 @@ def theme(fig: go.Figure, *, height: int = 380, **layout: Any) -> go.Figure:
         "hovermode": "closest",
         "legend": {"orientation": "h", "x": 0, "xanchor": "left", "y": 1.02, "yanchor": "bottom"},
         **({"title": TITLE_PLACE} if titled else {}),
-        **{name: {"gridcolor": GRID, "zeroline": False, "automargin": False, "ticklabeloverflow": "allow"} for name in axes},
+        **dict.fromkeys(axes, axis),
     }
     own.pop("template", None)
     fig.layout = _merged(_merged(own, common), layout)

@@ -195,9 +195,10 @@ def model_label(spec: FitSpec) -> str:
 
 
 def fit_label(result: ScoreTables) -> str:
-    """Label of a fit among others of its subject: network, layer, components and readout."""
+    """Label of a fit among others of its subject: network, layer, components, readout and the parameters that it is given."""
     spec = result.plan.spec
     if isinstance(result, ComposedResult):
         return f"composed of {len(result.members)} fits"
+    options = "".join(f" {name}={value}" for name, value in spec.options)
     averaged = ", repeats averaged" if spec.average_repeats else ""
-    return f"{model_label(spec)} · {spec.components_label}, {readout_title(spec.readout)}{averaged}"
+    return f"{model_label(spec)} · {spec.components_label}, {readout_title(spec.readout)}{options}{averaged}"

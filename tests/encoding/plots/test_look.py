@@ -36,6 +36,12 @@ def test_figures_are_json_with_no_background_and_no_text_colour_of_their_own(eve
         assert not any("color" in note.get("font", {}) for note in layout.get("annotations", []))
 
 
+def test_small_numbers_on_axes_have_powers_of_ten_and_no_prefixes_of_units(every_figure):
+    for fig in every_figure:
+        axes = [axis for name, axis in fig.layout.to_plotly_json().items() if name.startswith(("xaxis", "yaxis"))]
+        assert axes and all(axis["exponentformat"] == "power" for axis in axes)
+
+
 def test_a_figure_for_paper_carries_its_caption_and_leaves_the_one_on_screen_alone(every_figure):
     for fig in every_figure:
         before = fig.to_json()

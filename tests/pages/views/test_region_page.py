@@ -56,6 +56,15 @@ def test_an_roi_has_its_responses_favourites_and_every_fit_that_covers_it(page, 
     assert any("readout=ols" in query for query in explore)
 
 
+def test_fits_that_differ_in_a_parameter_alone_are_told_apart_by_it(page, tiny, store):
+    for alpha in (1.0, 1e6):
+        fit(replace(TINY, readout="ridge", options={"alpha": alpha}), store=store)
+    page.query_params["roi"] = "driven"
+    page.run()
+    names = figure(page, "covering_chart")["layout"]["yaxis"]["ticktext"]
+    assert len(names) == 2 and {"ridge alpha=1.0" in name.replace("<br>", " ") for name in names} == {True, False}
+
+
 def test_a_vertex_has_its_own_and_a_random_one_is_one_of_the_subjects(page, tiny, store):
     fit(TINY, store=store)
     page.query_params.update({"vertex": "rh 3", "stimulus": "7"})
