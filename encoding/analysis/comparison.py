@@ -132,12 +132,13 @@ def verdict(comparison: Comparison, names: tuple[str, str] = ("A", "B")) -> str:
         return f"{names[0]} and {names[1]} differ in none of {n} region tests." if tested else "The two have the same scores."
     way = sign if first == names[1] else -sign
     row = counted.loc[(way * counted["difference"]).idxmax()]
-    size = f"{abs(row['difference']):.2f}"
+    size = abs(row["difference"])
+    most = f"{'−' if sign < 0 else '+'}{size:.2f}" if size >= 0.005 else "by less than 0.01"
     where = f"{row['roi']}{ {'lh': ' (left)', 'rh': ' (right)'}.get(row['hemi'], '') }"
     what = "predicts better in" if tested else "has the better score in"
     parts = "hemispheres" if set(table["hemi"]) <= {"lh", "rh"} else "blocks"
     tests = "region tests" if tested else f"regions and {parts}" if table["hemi"].nunique() > 1 else "regions"
-    return f"{first} {what} {n_first} of {n} {tests}, {second} in {n_second}; most in {where}, {'−' if sign < 0 else '+'}{size}."
+    return f"{first} {what} {n_first} of {n} {tests}, {second} in {n_second}; most in {where}, {most}."
 
 
 def of_regions(table: pd.DataFrame) -> pd.DataFrame:

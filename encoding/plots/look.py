@@ -80,7 +80,7 @@ def theme(fig: go.Figure, *, height: int = 380, **layout: Any) -> go.Figure:
     titled = any((each.get("title") or {}).get("text") for each in (own, layout))
     axes = {name for name in {"xaxis", "yaxis", *own, *layout} if re.fullmatch(r"[xy]axis\d*", name)}
     numbers = {"exponentformat": "power", "separatethousands": True}  # else 0.0002 is 200µ, which is no unit of a correlation
-    axis = {"gridcolor": GRID, "zeroline": False, "automargin": False, "ticklabeloverflow": "allow"} | numbers
+    axis = {"gridcolor": GRID, "zeroline": False, "automargin": False, "ticklabeloverflow": "allow"}
     common = {
         "template": "none",
         "height": height,
@@ -94,7 +94,7 @@ def theme(fig: go.Figure, *, height: int = 380, **layout: Any) -> go.Figure:
         **dict.fromkeys(axes, axis),
     }
     own.pop("template", None)
-    fig.layout = _merged(_merged(own, common), layout)
+    fig.layout = _merged(_merged(_merged(dict.fromkeys(axes, numbers), own), common), layout)
     return fig
 
 

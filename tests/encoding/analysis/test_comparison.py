@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from itertools import product
 
@@ -12,7 +13,16 @@ from scipy import stats
 from encoding import FitSpec, fit
 from encoding.analysis import bootstrap
 from encoding.analysis.bootstrap import intervals_key, intervals_of, roi_intervals, score_intervals
-from encoding.analysis.comparison import compare, false_discovery, settings, shared_scores, vertex_differences, what_differs, why_unpaired
+from encoding.analysis.comparison import (
+    compare,
+    false_discovery,
+    settings,
+    shared_scores,
+    verdict,
+    vertex_differences,
+    what_differs,
+    why_unpaired,
+)
 from encoding.analysis.layer_ranking import BOTH, interval_columns, roi_rows
 from encoding.analysis.layer_sweep import Sweep, SweepResult
 from encoding.evaluation.resampling import ErrorBar
@@ -149,6 +159,13 @@ def test_a_better_model_is_found_better_where_there_is_something_to_predict(two)
 def test_two_equal_fits_do_not_differ(two):
     table = compare(two[0], two[0]).table
     assert (table["difference"] == 0).all() and (table["p"] == 1).all() and not table["differs"].any()
+
+
+@pytest.mark.parametrize(("scale", "words"), [(1.0, r"\+0\.\d[1-9]\.$"), (1e-4, r"by less than 0\.01\.$")])
+def test_a_verdict_says_where_a_difference_is_largest_and_none_is_0(two, scale, words):
+    found = compare(*two)
+    found = replace(found, table=found.table.assign(difference=scale * found.table["difference"]))
+    assert re.search(words, verdict(found)), verdict(found)
 
 
 def test_exchanging_the_two_changes_signs_alone(two):
