@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from encoding.evaluation.representations import (
-    CORRELATIONS,
     FEWEST_STIMULI,
     InnerProducts,
+    correlation_of_ranks,
     linear_cka,
     rank_correlation,
+    ranks_of,
     rsa_ceiling,
 )
 from encoding.evaluation.splits import Fold, mean_of_repeats
@@ -238,7 +239,8 @@ def _compare_fold(result: Result, number: int, names: list[str], report: Report)
         report(0.5 * at / len(names), f"distances of {space}")
         models.append(products_of(result, number, space, rows[first]))
     distances = [model.distances() for model in models]
-    of_repeated = [model.some(repeated).distances() for model in models] if n_repeats else []
+    ranks = [ranks_of(each) for each in distances]
+    ranks_of_repeated = [ranks_of(model.some(repeated).distances()) for model in models] if n_repeats else []
     rois, arrays = result.selected_rois, {"n_stimuli": np.array(len(first)), "n_repeats": np.array(n_repeats)}
     for hemi in plan.hemis:
         arrays |= {f"{hemi}_{name}": np.full((len(names), len(rois)), np.nan) for name in MEASURES}
@@ -250,16 +252,18 @@ def _compare_fold(result: Result, number: int, names: list[str], report: Report)
             continue
         brain = InnerProducts.of(mean_of_repeats(block, stimuli) for block in responses_of(result, hemi, columns, rows))
         measured = brain.distances()
+        measured_ranks = ranks_of(measured)
         for space, model in enumerate(models):
-            for name, method in zip(("rsa", "rsa_tau"), CORRELATIONS, strict=True):
-                arrays[f"{hemi}_{name}"][space, at] = rank_correlation(distances[space], measured, method)
+            arrays[f"{hemi}_rsa"][space, at] = correlation_of_ranks(ranks[space], measured_ranks)
+            arrays[f"{hemi}_rsa_tau"][space, at] = rank_correlation(distances[space], measured, "tau-a")
             arrays[f"{hemi}_cka"][space, at] = linear_cka(model, brain)
             arrays[f"{hemi}_cka_debiased"][space, at] = linear_cka(model, brain, debiased=True)
         if n_repeats:
             each = np.stack([InnerProducts.of(responses_of(result, hemi, columns, rows[some])).distances() for some in presentations])
             arrays[f"{hemi}_ceiling_low"][at], arrays[f"{hemi}_ceiling_high"][at] = rsa_ceiling(each)
-            for space, model in enumerate(of_repeated):
-                arrays[f"{hemi}_rsa_repeats"][space, at] = np.mean([rank_correlation(model, one) for one in each])
+            ranks_of_each = ranks_of(each)
+            for space, own in enumerate(ranks_of_repeated):
+                arrays[f"{hemi}_rsa_repeats"][space, at] = np.mean([correlation_of_ranks(own, one) for one in ranks_of_each])
     return arrays
 
 

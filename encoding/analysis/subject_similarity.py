@@ -18,7 +18,7 @@ from encoding.analysis.similarity import (
     refusal,
     responses_of,
 )
-from encoding.evaluation.representations import FEWEST_STIMULI, InnerProducts, rank_correlation, rsa_ceiling
+from encoding.evaluation.representations import FEWEST_STIMULI, InnerProducts, correlation_of_ranks, ranks_of, rsa_ceiling
 from encoding.evaluation.splits import mean_of_repeats
 from encoding.features import extraction as features
 from encoding.fits.result import Result
@@ -85,7 +85,7 @@ def subject_similarity(results: Sequence[Result], report: Report = silent, devic
         rows = _shared_rows(results)
         if len(rows[0]) < FEWEST_STIMULI:
             raise NotAGroup(f"{', '.join(map(subject_name, results))} share {len(rows[0])} stimuli; RSA needs {FEWEST_STIMULI} at least.")
-        models = [products_of(results[0], 0, name, rows[0]).distances() for name in names]
+        models = [ranks_of(products_of(results[0], 0, name, rows[0]).distances()) for name in names]
         found: dict[str, list] = {name: [] for name in COLUMNS}
         places = _places(results)
         for at, (roi, hemi) in enumerate(places):
@@ -94,8 +94,9 @@ def subject_similarity(results: Sequence[Result], report: Report = silent, devic
             having = [(result, some) for result, some in pairs if len(_columns(result, roi, hemi)) >= FEWEST_VERTICES]
             each = np.stack([_distances(result, roi, hemi, some) for result, some in having]) if len(having) > 1 else None
             low, high = (np.nan, np.nan) if each is None else rsa_ceiling(each)
+            ranks = None if each is None else ranks_of(each)
             for name, model in zip(names, models, strict=True):
-                rsa = np.nan if each is None else float(np.mean([rank_correlation(model, one) for one in each]))
+                rsa = np.nan if ranks is None else float(np.mean([correlation_of_ranks(model, one) for one in ranks]))
                 for column, value in zip(found, (roi, hemi, name, len(having), rsa, low, high), strict=True):
                     found[column].append(value)
         for result in results:

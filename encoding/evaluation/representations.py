@@ -107,6 +107,21 @@ def _unbiased_hsic(K: np.ndarray, L: np.ndarray) -> float:
     return float(((K * L).sum() + k.sum() * l_.sum() / ((n - 1) * (n - 2)) - 2 / (n - 2) * (k @ l_)) / (n * (n - 3)))
 
 
+def ranks_of(distances: np.ndarray) -> np.ndarray:
+    """Rank distances (..., m) among those of their row, ties by their mean rank: float64 of that shape, NaN where a distance is."""
+    from scipy.stats import rankdata
+
+    return rankdata(distances, axis=-1) + 0 * distances
+
+
+def correlation_of_ranks(one: np.ndarray, other: np.ndarray) -> float:
+    """Spearman's correlation of two vectors of distances (m,) that :func:`ranks_of` has ranked; NaN as :func:`rank_correlation`."""
+    if not (np.isfinite(one).all() and np.isfinite(other).all()) or len(one) < 2 or np.ptp(one) == 0 or np.ptp(other) == 0:
+        return float("nan")
+    one, other = one - one.mean(), other - other.mean()
+    return float(np.clip(one @ other / np.sqrt((one @ one) * (other @ other)), -1, 1))
+
+
 def rank_correlation(one: np.ndarray, other: np.ndarray, method: str = "spearman") -> float:
     """Correlate two vectors of distances by their ranks.
 
@@ -120,12 +135,12 @@ def rank_correlation(one: np.ndarray, other: np.ndarray, method: str = "spearman
     -------
     -1 … 1; NaN where either holds a NaN or does not vary.
     """
-    from scipy.stats import kendalltau, spearmanr
+    from scipy.stats import kendalltau
 
+    if method == "spearman":
+        return correlation_of_ranks(ranks_of(one), ranks_of(other))
     if not (np.isfinite(one).all() and np.isfinite(other).all()) or len(one) < 2 or np.ptp(one) == 0 or np.ptp(other) == 0:
         return float("nan")
-    if method == "spearman":
-        return float(spearmanr(one, other).statistic)
     total = len(one) * (len(one) - 1) / 2
     untied = [total - (count * (count - 1) / 2).sum() for count in (np.unique(each, return_counts=True)[1] for each in (one, other))]
     return float(kendalltau(one, other).statistic * np.sqrt(untied[0] * untied[1]) / total)  # tau-b divides by the root of the untied
@@ -148,12 +163,16 @@ def rsa_ceiling(distances: np.ndarray, method: str = "spearman") -> tuple[float,
     ----------
     Nili et al. (2014), A toolbox for representational similarity analysis.
     """
-    from scipy.stats import rankdata
-
-    ranks = rankdata(distances, axis=1) + 0 * distances
+    ranks = ranks_of(distances)
     total = ranks.sum(0)
-    lower = np.mean([rank_correlation(each, (total - own) / (len(ranks) - 1), method) for each, own in zip(distances, ranks, strict=True)])
-    return float(lower), float(np.mean([rank_correlation(each, total / len(ranks), method) for each in distances]))
+    if method == "spearman":
+        every = ranks_of(total)
+        lower = [correlation_of_ranks(own, ranks_of(total - own)) for own in ranks]
+        upper = [correlation_of_ranks(own, every) for own in ranks]
+    else:
+        lower = [rank_correlation(each, total - own, method) for each, own in zip(distances, ranks, strict=True)]
+        upper = [rank_correlation(each, total, method) for each in distances]
+    return float(np.mean(lower)), float(np.mean(upper))
 
 
 def shared_spectrum(products: np.ndarray, *, n_draws: int = 10, seed: int = 0) -> np.ndarray:
