@@ -36,7 +36,8 @@ class Comparison:
     table : one row per ROI and hemisphere that both report: ``roi``, ``hemi``, ``n_vertices`` (of the first), ``first`` and
         ``second`` (mean of the score), ``difference``, and where draws are paired ``low`` and ``high`` (95 % interval), ``p`` (two-sided),
         ``q`` (p adjusted for the false discovery rate over all rows) and ``differs`` (q <= ``rate``); else NaN and False. Where either fit
-        lacks vertices that the other has, ``n_vertices`` and means are of those that both have, and nothing is tested.
+        lacks vertices that the other has, or a union of one name is of other ROIs, ``n_vertices`` and means are of those that both have
+        (NaN where there are none), and nothing is tested.
     in_part : places of these rows in the table.
     rate : false discovery rate controlled by ``differs``, 0 to 1.
     score, statistic : what is compared: a key of :data:`~encoding.evaluation.scores.SCORES`, and its ``mean`` or ``median`` over vertices.
@@ -314,12 +315,14 @@ def _of_shared(table: pd.DataFrame, first: Result, second: Result, score: str, s
     values = {hemi: [fit.score(hemi, score) for fit in (first, second)] for hemi in table["hemi"].unique()}
     in_part, table = [], table.copy()
     for number, row in enumerate(table.itertuples()):
-        columns = first.columns(row.roi, row.hemi)
-        pair = np.stack([each[columns] for each in values[row.hemi]])
-        known = np.isfinite(pair)
-        if known.all(0).any() and (known[0] != known[1]).any():
-            a, b = (SCORES[score].summary(each)[SCORES[score].column(statistic)] for each in pair[:, known.all(0)])
-            table.loc[number, ["n_vertices", "first", "second", "difference"]] = int(known.all(0).sum()), a, b, b - a
+        pair = list(zip((first, second), values[row.hemi], strict=True))
+        one, other = (
+            columns[np.isfinite(each[columns])] for columns, each in ((fit.columns(row.roi, row.hemi), each) for fit, each in pair)
+        )
+        if len(one) and len(other) and not np.array_equal(one, other):
+            both = np.intersect1d(one, other)
+            a, b = (SCORES[score].summary(each[both])[SCORES[score].column(statistic)] if len(both) else np.nan for _, each in pair)
+            table.loc[number, ["n_vertices", "first", "second", "difference"]] = len(both), a, b, b - a
             in_part.append(number)
     return table, tuple(in_part)
 

@@ -146,7 +146,7 @@ def _in_part(comparison: Comparison) -> str:
         return ""
     many = comparison.first.plan.subject.unit.many
     rows = f"{len(comparison.in_part)} of {len(comparison.table)} rows"
-    return f" In {rows} one of them has no score of some {many}: there both are of the {many} that both predict, and nothing is tested."
+    return f" In {rows} they are not of the same {many}: there both means are over the {many} that both have, and nothing is tested."
 
 
 def _test_in_words(comparison: Comparison, name: str) -> str:

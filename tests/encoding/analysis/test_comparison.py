@@ -256,8 +256,32 @@ def test_means_are_over_the_vertices_that_both_predict_and_are_not_tested_where_
         expected = single.score("lh", score)[3] - two[0].score("lh", score)[3]
         assert row["difference"] == pytest.approx(way * expected, abs=1e-12) and row["n_vertices"] == 1
         assert row[["low", "high", "p", "q"]].isna().all() and not row["differs"]
-        assert "of the vertices that both predict" in how_it_was_tested(found)
-    assert "that both predict" not in how_it_was_tested(compare(*two, score=score))
+        assert "over the vertices that both have" in how_it_was_tested(found)
+    assert "that both have" not in how_it_was_tested(compare(*two, score=score))
+
+
+@pytest.mark.parametrize(("ours", "theirs", "shared"), [("driven+noise", "noise", slice(5, 10)), ("driven", "noise", None)])
+def test_unions_of_one_name_are_compared_on_the_vertices_that_both_have_and_not_tested(tiny, store, ours, theirs, shared):
+    pair = [
+        fit(replace(TINY, layers=(layer,), rois=(f"early={parts}",)), store, device="cpu")
+        for layer, parts in (("pixels", ours), ("colour", theirs))
+    ]
+    for each in pair:
+        roi_intervals(each)
+    found = compare(*pair)
+    row = found.table.set_index(["roi", "hemi"]).loc[("early", "lh")]
+    means = [np.nan if shared is None else each.score("lh")[shared].mean() for each in pair]
+    assert [row["first"], row["second"]] == pytest.approx(means, nan_ok=True) and row["n_vertices"] == (0 if shared is None else 5)
+    assert row[["low", "high", "p", "q"]].isna().all() and not row["differs"]
+    assert "over the vertices that both have" in how_it_was_tested(found)
+
+
+def test_fits_of_two_single_vertices_of_a_region_have_no_difference_there(tiny, store):
+    pair = [fit(replace(TINY, target_groups=f"vertex:lh:{column}"), store, device="cpu") for column in (2, 3)]
+    for each in pair:
+        roi_intervals(each)
+    row = compare(*pair).table.set_index(["roi", "hemi"]).loc[("driven", "lh")]
+    assert row["n_vertices"] == 0 and row[["difference", "low", "high", "p"]].isna().all()
 
 
 def test_the_spread_of_fits_of_the_same_responses_is_of_the_vertices_that_all_predict(tiny, store, two):
