@@ -64,12 +64,21 @@ class GroupMap:
 
 
 def check_group(results: Sequence[ScoreTables]) -> None:
-    """NotAGroup unless there are two fits or more, each of another subject."""
+    """NotAGroup unless there are two fits or more, each of another subject, whose unions of one name are of the same ROIs in a data set."""
     if len(results) < 2:
         raise NotAGroup("A group needs the fits of two subjects at least.")
     subjects = [subject_name(result) for result in results]
     if twice := [name for name in dict.fromkeys(subjects) if subjects.count(name) > 1]:
         raise NotAGroup(f"A group holds one fit of each subject; of {', '.join(twice)} there are several.")
+    unions: dict[tuple[str, str], dict[frozenset[str], str]] = {}
+    for result, subject in zip(results, subjects, strict=True):
+        for name, _, rois in (text.partition("=") for text in result.plan.spec.rois if "=" in text):
+            members = frozenset(roi.strip() for roi in rois.split("+"))
+            unions.setdefault((result.plan.spec.dataset, name.strip()), {}).setdefault(members, subject)
+    for (_, name), definitions in unions.items():
+        if len(definitions) > 1:
+            each = " and ".join(f"{'+'.join(sorted(members))} in {subject}" for members, subject in definitions.items())
+            raise NotAGroup(f"A group averages a region over subjects, and {name} is {each}. Give them the same ROIs, or two names.")
 
 
 def subject_name(result: ScoreTables) -> str:

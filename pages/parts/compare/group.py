@@ -34,11 +34,13 @@ MAPS = {"mean": "Mean", "n_above": "Subjects above the threshold", "n_subjects":
 
 
 def group_panel(results: Mapping[str, Result], score: str, statistic: str) -> None:
-    """Show the chosen fits as one group, where each is of another subject; nothing otherwise."""
+    """Show the chosen fits as one group, or why they are none, where each is of another subject; nothing otherwise."""
     fits = list(results.values())
     try:
         check_group(fits)
-    except NotAGroup:
+    except NotAGroup as why:
+        if 1 < len(set(map(subject_name, fits))) == len(fits):
+            st.caption(plain(why))
         return
     with st.expander(f"As a group of {len(fits)} subjects", key="group", on_change="rerun") as opened:
         if opened.open:

@@ -9,7 +9,7 @@ from scipy import stats
 
 from encoding import DATASETS, Store, fit
 from encoding.analysis import group
-from encoding.analysis.group import NotAGroup, across_key, across_subjects, group_maps, group_table
+from encoding.analysis.group import NotAGroup, across_key, across_subjects, check_group, group_maps, group_table
 from encoding.analysis.significance import significance
 from encoding.evaluation.permutation import Permutations
 from encoding.evaluation.scores import pearson
@@ -189,6 +189,17 @@ def test_repeats_are_averaged_within_each_fold_and_small_folds_left_out(world, s
     assert arrays["r_region"][at] == pytest.approx(averaged.test_r(predicted, measured), abs=1e-5)
     monkeypatch.setattr(group, "FEWEST_ROWS", 31)
     assert np.isnan(group._across(averaged, averaged, silent, "cpu")["r_region"]).all()
+
+
+def test_unions_of_one_name_and_of_other_rois_are_no_region_of_a_group(world):
+    one, two, _ = world["first:90"]
+
+    def united(fit, rois):
+        return replace(fit, plan=replace(fit.plan, spec=replace(fit.plan.spec, rois=(rois,))))
+
+    with pytest.raises(NotAGroup, match=r"early is driven\+noise in tiny subj01 and driven in tiny subj02"):
+        check_group([united(one, "early=driven+noise"), united(two, "early=driven")])
+    check_group([united(one, "early=driven+noise"), united(two, "early = noise + driven")])
 
 
 def test_what_is_no_group_is_refused(world, tmp_path):
