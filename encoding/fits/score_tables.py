@@ -47,8 +47,17 @@ class ScoreTables(VertexScores):
             raise UnknownName(unknown(f"ROI of {subject.dataset} {subject.name}", roi, (EVERY_VERTEX, *known), show=40))
         return np.zeros(0, np.int64)
 
+    def predicted_columns(self, roi: str, hemi: str) -> np.ndarray:
+        """Those of :meth:`columns` that the fit predicts: fewer in a fit of one vertex, or of some ROIs each with its own model."""
+        groups, columns = self.plan.target_groups, self.columns(roi, hemi)
+        if any(group.whole for group in groups if hemi in group.columns):
+            return columns
+        return np.intersect1d(columns, np.concatenate([group.columns[hemi] for group in groups if hemi in group.columns]))
+
     def rois(self, *, least_ceiling: float = LEAST_CEILING, both: bool = False) -> pd.DataFrame:
-        """Tabulate scores, one row for each ROI and hemisphere; an empty ROI has ``n_vertices`` 0 and NaN scores.
+        """Tabulate scores, one row for each ROI and hemisphere, of the vertices that the fit predicts.
+
+        An ROI of which it predicts none has ``n_vertices`` 0 and NaN scores and ceilings.
 
         Columns: roi, hemi, n_vertices, then for each of :data:`encoding.evaluation.scores.SCORES` the mean over vertices (``r_mean``,
         ``r2_mean``, else the score's key), where it is defined the median (``<key>_median``), and the best vertex' (``<key>_best``).
@@ -78,7 +87,7 @@ class ScoreTables(VertexScores):
         return known
 
     def _roi_row(self, roi: str, hemis: Sequence[str], measures: Mapping[str, Mapping[str, np.ndarray]]) -> dict[str, Any]:
-        columns = {hemi: self.columns(roi, hemi) for hemi in hemis}
+        columns = {hemi: self.predicted_columns(roi, hemi) for hemi in hemis}
         row: dict[str, Any] = {"roi": roi, "hemi": hemis[0] if len(hemis) == 1 else BOTH, "n_vertices": sum(map(len, columns.values()))}
         values = {name: np.concatenate([measures[hemi][name][columns[hemi]] for hemi in hemis]) for name in measures[hemis[0]]}
         if "ceiling_r" in values:

@@ -32,7 +32,7 @@ def score_histogram(
     values : hemisphere to (n_vertices,) scores. NaN (no score) is not counted.
     selected : score of the selected vertex, marked by a line.
     ceiling : hemisphere to (n_vertices,) highest r that noise allows (the root of the noise ceiling), drawn as an
-        outline over all hemispheres together.
+        outline over all hemispheres together, of those with a score.
     label : title of the x axis.
     unit : what a column of the responses is called.
 
@@ -44,7 +44,8 @@ def score_histogram(
     import plotly.graph_objects as go
 
     scored = {hemi: _finite(scores) for hemi, scores in values.items()}
-    highest = _finite(np.concatenate([np.ravel(c) for c in ceiling.values()])) if ceiling else np.zeros(0)
+    highest = [np.ravel(each)[np.isfinite(values[hemi])] for hemi, each in (ceiling or {}).items()]
+    highest = _finite(np.concatenate([*highest, np.zeros(0)]))
     edges = _edges(np.concatenate([*scored.values(), highest]))
     fig = go.Figure()
     for hemi, scores in scored.items():

@@ -11,6 +11,7 @@ import numpy as np
 from encoding import plots
 from encoding.analysis.bootstrap import interval_text, intervals_of, score_intervals
 from encoding.analysis.summaries import best_roi, mean_prediction
+from encoding.datasets._placement import Placement
 from encoding.evaluation.scores import SCORES
 from encoding.fits.result import Result
 from encoding.fits.score_tables import EVERY_VERTEX, ScoreTables
@@ -36,7 +37,8 @@ def fit_data(result: ScoreTables) -> dict[str, Any]:
     dict
         ``scores``: key to short name, definition and the sentence on its intervals. ``bars``: score to figure. ``brains``: score to the
         base64 of :meth:`~encoding.plots.brain.brain_map.BrainMap.to_bytes`; empty where places are unknown. ``rois``: those that have
-        vertices. ``best``: the ROI of the highest mean r. ``predictions``: as :func:`_predictions`, or None. ``charts``: other figures.
+        predicted vertices. ``best``: the ROI of the highest mean r. ``only``: hemisphere and fsaverage index of the vertex, where the fit
+        predicts a single one, else None. ``predictions``: as :func:`_predictions`, or None. ``charts``: other figures.
     """
     table, bounds, classes = result.rois(), intervals_of(result), labelled_classes(result.plan.subject)
     unit, source = result.plan.subject.unit, plots.caption(result.provenance, result.plan.spec, tested=result.counted("test"))
@@ -62,10 +64,19 @@ def fit_data(result: ScoreTables) -> dict[str, Any]:
         "brains": brains,
         "rois": rois,
         "best": best,
+        "only": _only_vertex(result),
         "unit": unit.one,
         "predictions": _predictions(result, [roi for roi in rois if roi != EVERY_VERTEX] or rois, source),
         "charts": charts,
     }
+
+
+def _only_vertex(result: ScoreTables) -> dict[str, Any] | None:
+    """The one vertex that a fit predicts, which is too small to be found on a brain."""
+    found = [(hemi, column) for hemi in result.plan.hemis for column in result.predicted_columns(EVERY_VERTEX, hemi)]
+    placement = Placement.of(result.plan.subject)
+    place = placement.place(found[0]) if placement is not None and len(found) == 1 else None
+    return None if place is None else {"hemi": place[0], "vertex": int(placement.vertices[place[0]][place[1]])}
 
 
 def drawn(figure: go.Figure) -> dict[str, Any]:

@@ -111,7 +111,7 @@
   const data = page.name ? Encoding.get(page.name) : null;
 
   function showFit() {
-    const score = value("score"), roi = value("roi"), selected = vertex(), outlines = chosen.get("outlines") === "all";
+    const score = value("score"), roi = value("roi"), selected = vertex() ?? data.only, outlines = chosen.get("outlines") === "all";
     const figure = structuredClone(data.bars[score]);
     for (const trace of figure.data.filter((each) => each.type === "bar" && roi)) {
       trace.marker.opacity = trace.customdata.map(([name]) => (name === roi ? 1 : 0.35));

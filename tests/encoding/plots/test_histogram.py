@@ -20,6 +20,12 @@ def test_the_histogram_counts_every_scored_vertex_once_and_marks_the_medians():
     assert ceiling.name.startswith("Highest r")
 
 
+def test_the_highest_r_is_of_the_vertices_that_have_a_score():
+    """Beside a fit of one vertex stood the median of every vertex, as if it were that one's."""
+    fig = plots.score_histogram({"lh": np.array([np.nan, 0.3, np.nan])}, ceiling={"lh": np.array([0.9, 0.5, 0.8])})
+    assert fig.data[1].name == "Highest r, median 0.50"
+
+
 def test_a_hemisphere_without_scores_is_named_as_such():
     fig = plots.score_histogram({"lh": np.full(5, np.nan), "rh": np.linspace(0, 1, 11)})
     assert fig.data[0].name == "Left hemisphere, no scores" and len(fig.layout.shapes) == 1

@@ -241,6 +241,21 @@ def test_without_places_there_is_no_brain_and_the_page_says_so(tiny, store, tmp_
     assert data_of(folder, slug_of(result))["brains"] == {}
 
 
+def test_the_page_of_a_fit_of_one_vertex_is_of_that_vertex(tiny, store, tmp_path):
+    """Its bars said that their one score was of every vertex, beside ceilings of all, and the vertex was too small to be found."""
+    hemis = ("lh", "rh")
+    tiny.change(vertices={hemi: np.arange(10) * 5 for hemi in hemis}, ceiling={hemi: np.linspace(0.2, 0.9, 10) for hemi in hemis})
+    result = fit(replace(TINY, target_groups="vertex:lh:3"), store, device="cpu")
+    data = data_of(publish([result], tmp_path / "site", store), slug_of(result))
+    assert data["only"] == {"hemi": "lh", "vertex": 15}
+    assert data["rois"] == ["all", *(roi for roi, columns in result.plan.subject.rois["lh"].items() if 3 in columns)]
+    table = result.rois().set_index("roi")
+    assert table["n_vertices"].max() == 1
+    assert table.loc["all", "ceiling_r"] == pytest.approx(np.sqrt(result.ceiling("lh")[3]))
+    whole = fit(TINY, store, device="cpu")
+    assert data_of(publish([whole], tmp_path / "whole", store), slug_of(whole))["only"] is None
+
+
 def test_nothing_is_overwritten_and_no_fit_is_no_site(made, tmp_path):
     (tmp_path / "there").mkdir()
     with pytest.raises(FileExistsError):
