@@ -9,6 +9,7 @@ import pandas as pd
 import streamlit as st
 
 from encoding import plots
+from encoding.analysis.bootstrap import why_no_interval
 from encoding.analysis.hierarchy import PUBLISHED_ORIGIN, Hierarchy, hierarchy, published, published_best, published_hierarchy, stage
 from encoding.analysis.layer_ranking import by_layer
 from encoding.analysis.layer_sweep import SweepResult
@@ -55,6 +56,9 @@ def _own_hierarchy(sweep_result: SweepResult, backbone: str, hemi: str) -> None:
     if figure is not None:
         alt = f"share of draws in which each layer of {backbone} is the best"
         chart(figure, f"wins_{backbone}", alt=alt, source=origin(sweep_result, short=True), how=WINS_HOW, below=True)
+    elif index.rois:
+        why = why_no_interval(next(iter(sweep_result.results.values()))) or "not all intervals were computed"
+        st.caption(f"How often each layer of {backbone} wins, which a figure would show here, is not known: {why}.")
     st.markdown(_index_text(backbone, index, len(labels)))
 
 

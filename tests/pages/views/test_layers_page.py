@@ -107,6 +107,17 @@ def test_finished_cells_are_shown_while_others_are_awaited(page, store):
     assert any("The only layer so far: colour" in caption.value for caption in page.caption)
 
 
+def test_a_hierarchy_says_why_it_has_no_figure_of_how_often_layers_win(page, tiny, store):
+    tiny.change(rois={hemi: {"V1v": np.arange(3), "V2v": np.arange(3, 6), "V3v": np.arange(6, 9)} for hemi in ("lh", "rh")})
+    for cell in SWEEP.cells:
+        fit(SWEEP.spec_of(cell), store, device="cpu")
+    page.run()
+    assert any("How often each layer of tinynet wins" in each.value and "intervals" in each.value for each in page.caption)
+    sweep_layers(SWEEP, store, device="cpu")
+    page.run()
+    assert not page.exception and not any("How often each layer" in each.value for each in page.caption)
+
+
 @pytest.mark.parametrize("read_only", [False, True])
 def test_fits_without_intervals_are_shown_and_these_offered(page, store, monkeypatch, read_only):
     """Fits made in Python or by the shell's ``fit`` have none; a server that only shows must show them, too."""
