@@ -21,7 +21,7 @@ def test_a_table_is_among_the_networks_of_its_data_set_and_settings_of_networks_
     page.run()
     assert not page.exception and not page.error
     boxes = widgets(page, "selectbox")
-    assert TABLE in boxes["backbone"].options and boxes["backbone"].value == "given/words"
+    assert "words (given)" in boxes["backbone"].options and boxes["backbone"].value == "given/words"
     assert not {"pool", "weights"} & boxes.keys() and "input" not in widgets(page, "text_input")
     page.session_state["part"] = "Predictions"
     page.run()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -22,12 +22,12 @@ from encoding.experiments.selection import Selection, select
 from encoding.fits.composition import READOUT
 from encoding.jobs.tasks import ComposeRequest, compose_fits
 from encoding.plots.brain.brain_map import BrainMap
-from encoding.runs.labels import parts_label
+from encoding.runs.labels import parts_label, side_label
 from encoding.runtime.wording import counted
 from encoding.storage.keys import digest
 from pages.parts.experiments.panels import BRAIN_HEIGHT, Shown
 from pages.parts.experiments.submission import submission_panel
-from pages.parts.experiments.words import settings_in_words
+from pages.parts.experiments.words import candidates_in_words, settings_in_words
 from pages.parts.shared.access import change_button
 from pages.parts.shared.brain_component import brain_view
 from pages.parts.shared.brain_controls import START_VIEW, chosen_look
@@ -52,6 +52,7 @@ HOW = (
     "score of all candidates: who chooses on test images reports that one, and flatters the choice by the distance. Validation scores "
     "differ from test scores also because their models see fewer images."
 )
+METHOD_NAMES = {"one_se": "within one SE"}
 COLUMNS = ("roi", "hemi", "winner", "probability", "validation", "test", "test_low", "test_high", "optimism", "one_se", "agreement")
 
 
@@ -77,7 +78,10 @@ def choice_panel(experiment: Experiment, planned: Sequence[PlannedCell], setting
     except (LookupError, ValueError) as wrong:
         st.info(plain(wrong))
         return
+    candidates = candidates_in_words([each.cell for each in planned], over)
     table = selection.table()
+    named = [name for name in ("winner", "one_se", "best_on_test") if name in table]
+    table = table.assign(**{name: table[name].map(lambda label: candidates.get(label, label)) for name in named})
     cases = list(table.columns[: table.columns.get_loc("roi")])
     if cases:
         labels = [" · ".join(map(str, values)) for values in table[cases].itertuples(index=False)]
@@ -94,8 +98,8 @@ def choice_panel(experiment: Experiment, planned: Sequence[PlannedCell], setting
     with left:
         _worth(first, hemis[0], quantity, source)
     with right, st.container(key="winners_brain_place", gap="xsmall"):
-        _winners_brain(selection, 0 if not cases else named.index(case), source)
-    _winners_table(table)
+        _winners_brain(selection, 0 if not cases else named.index(case), candidates, source)
+    _winners_table(table.assign(hemi=table["hemi"].map(side_label)))
     _compose(experiment, planned, ComposeRequest(experiment.to_toml(), tuple(over), per, by, ""))
 
 
@@ -106,7 +110,8 @@ def _compose(experiment: Experiment, planned: Sequence[PlannedCell], request: Co
     left, right = st.columns([4, 1], vertical_alignment="bottom")
     method = left.segmented_control(
         "Composed as", list(METHODS), key="compose", bind="query-params", default="best", required=True,
-        help="\n\n".join(f"**{name}** {about}" for name, about in METHODS.items()),
+        format_func=lambda name: METHOD_NAMES.get(name, name),
+        help="\n\n".join(f"**{METHOD_NAMES.get(name, name)}** {about}" for name, about in METHODS.items()),
     )  # fmt: skip
     refit = left.toggle(
         "Trained on every image",
@@ -193,7 +198,7 @@ def _winners_table(table: pd.DataFrame) -> None:
     )
 
 
-def _winners_brain(selection: Selection, case: int, source: str) -> None:
+def _winners_brain(selection: Selection, case: int, candidates: Mapping[str, str], source: str) -> None:
     """Show the number of the candidate that was chosen for each vertex."""
     decision, number = [(decision, place) for decision in selection.decisions for place in range(len(decision.cases))][case]
     result = decision.cases[number].tests[0]
@@ -215,7 +220,7 @@ def _winners_brain(selection: Selection, case: int, source: str) -> None:
             quantity="Winner",
             colour_range=(0.5, len(decision.labels) + 0.5),
             colour_map="viridis",
-            kinds=decision.labels,
+            kinds=[candidates.get(label, label) for label in decision.labels],
             view=START_VIEW,
             **chosen_look(roi_classes(subject)),
         ),

@@ -16,7 +16,7 @@ from encoding.experiments import Experiment
 from encoding.experiments.experiment import ALL_LAYERS, CURATED, NO_BUDGET
 from encoding.experiments.records import Record, records
 from encoding.experiments.selection import with_validation
-from encoding.runs.labels import dataset_label, readout_label, split_label, subject_label, weights_label
+from encoding.runs.labels import dataset_label, network_label, readout_label, split_label, subject_label, weights_label
 from encoding.runtime.wording import counted
 from pages.parts.experiments.recipe_choice import recipe_experiment, recipe_names
 from pages.parts.shared.absent_data import absent_data
@@ -73,7 +73,7 @@ def _grid() -> Experiment:
         "subject": _several(
             "Subjects", "subjects", list(known), [START.subject if START.subject in known else known[0]], labels=subject_label
         ),
-        "backbone": _several("Networks", "backbones", list(BACKBONES), list(START_BACKBONES), new=True),
+        "backbone": _several("Networks", "backbones", list(BACKBONES), list(START_BACKBONES), labels=network_label, new=True),
     }
     if any(BACKBONES[name].needs_weights for name in chosen["backbone"]):
         weights = _several(

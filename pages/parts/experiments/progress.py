@@ -25,7 +25,7 @@ from encoding.runtime.device import choose_device
 from encoding.runtime.durations import duration
 from encoding.runtime.wording import counted
 from encoding.storage.keys import digest
-from pages.parts.experiments.words import settings_in_words
+from pages.parts.experiments.words import fits_in_words
 from pages.parts.shared.access import change_button, may_change
 from pages.parts.shared.fragment import fragment
 from pages.parts.shared.job_progress import SECONDS_BETWEEN_TICKS, cancel_button
@@ -123,14 +123,10 @@ def run_panel(experiment: Experiment, cells: Sequence[Cell], planned: Sequence[P
             "Go on" if n_finished else "Run", key="run_experiment", type="primary", width="stretch", on_click=_start, args=(experiment,)
         )
     with st.expander(f"The {counted(len(cells), 'fit')}", type="compact"):
-        labels = list(map(_in_words, cells[:MOST_ROWS]))
+        labels = fits_in_words(cells)[:MOST_ROWS]
         st.dataframe({"Fit": labels}, hide_index=True, height=min(320, 38 + 35 * len(labels)), alt="the fits of the experiment")
         if len(cells) > MOST_ROWS:
             st.caption(f"The first {MOST_ROWS} of them.")
-
-
-def _in_words(cell: Cell) -> str:
-    return settings_in_words(cell.settings) or cell.label
 
 
 def _needs(planned: Sequence[PlannedCell]) -> ExperimentEstimate | None:
@@ -187,7 +183,7 @@ def _recorded_state(key: str) -> ExperimentState | None:
 
 
 def _cells_table(cells: Sequence[Cell], labels: Sequence[str], status: Status) -> None:
-    words = {cell.label: _in_words(cell) for cell in cells}
+    words = dict(zip((cell.label for cell in cells), fits_in_words(cells), strict=True))
     order = sorted(range(len(labels)), key=lambda number: STATES.index(status.cells[number].state))[:MOST_ROWS]
     rows = [{"fit": words.get(labels[number], labels[number]), **_state_row(status.cells[number])} for number in order]
     st.dataframe(

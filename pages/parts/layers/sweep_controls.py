@@ -12,6 +12,7 @@ from encoding.experiments.sweep import plans
 from encoding.fits.plan import Plan
 from encoding.jobs import Job
 from encoding.jobs.tasks import sweep_layers
+from encoding.runs.labels import network_label
 from encoding.runtime.wording import counted
 from pages.parts.shared.absent_data import absent_data
 from pages.parts.shared.access import change_button, may_change
@@ -75,6 +76,7 @@ def _networks() -> tuple[list[str], list[str]]:
         "backbones",
         list(BACKBONES),
         START_BACKBONES,
+        labels=network_label,
         new=True,
         on_change=_forget_layers,
         placeholder="Choose a network",

@@ -11,7 +11,7 @@ from streamlit.delta_generator import DeltaGenerator
 from encoding import BACKBONES, DATASETS, FitSpec
 from encoding.backbones._base import JOIN
 from encoding.features.given import PREFIX, is_given
-from encoding.runs.labels import layer_label, weights_label
+from encoding.runs.labels import layer_label, network_label, weights_label
 from pages.parts.shared.access import check_weights, is_shared
 from pages.parts.shared.linked import adopt_link, choose, choose_several, hold, leave_out, write_link
 from pages.parts.shared.server_state import weights_are_here
@@ -29,7 +29,8 @@ def network_controls(dataset: str, subject: str, advanced: DeltaGenerator | None
         "backbone",
         known,
         START.backbone,
-        help="The network, or filter bank, that turns images into features. given/ names given features: a table that comes with the data.",
+        labels=network_label,
+        help="The network, or filter bank, that turns images into features. (given): features given as a table with the data.",
     )
     backbone = JOIN.join([backbone, *_further_networks(backbone, known, advanced)])
     source = BACKBONES[backbone]
@@ -82,6 +83,7 @@ def _further_networks(backbone: str, known: Sequence[str], place: DeltaGenerator
         "more_networks",
         [name for name in known if name != backbone],
         (),
+        labels=network_label,
         place=place,
         placeholder="None",
         help="Layers of several networks in one fit: each with a penalty of its own in banded ridge, which says what each adds; side "
