@@ -21,8 +21,10 @@ from encoding.experiments.views import LAYERS, ROI, averaged, rows_of, scores_of
 from encoding.fits.score_tables import BOTH, EVERY_VERTEX
 from encoding.plots.brain.score_maps import score_brain
 from encoding.plots.heatmap import quantity_of
+from encoding.runs.labels import model_label
 from encoding.runtime.csv import to_csv
 from encoding.runtime.wording import counted
+from pages.parts.experiments.words import rows_in_words
 from pages.parts.shared.brain_component import brain_view
 from pages.parts.shared.brain_controls import outline_control, say_no_place, surface_control
 from pages.parts.shared.chart import chart, origin
@@ -135,7 +137,7 @@ def grid_panel(table: pd.DataFrame, settings: Sequence[str], what: Shown, fits: 
         on_axes = list(dict.fromkeys(name for name in (rows, across, facet) if name != NONE))
         roi = None if ROI in on_axes else _region(columns[3], table, "grid_roi")
         table = table if TEST_SET in on_axes else what.of_test_set(table)
-        found = rows_of(table, what.key, what.statistic, hemi=what.hemi, roi=roi)
+        found = rows_in_words(rows_of(table, what.key, what.statistic, hemi=what.hemi, roi=roi))
         shown = with_networks(found, on_axes if rows != across else [])
         values = averaged(shown, on_axes)
         if values.empty:
@@ -166,7 +168,7 @@ def _cell_brain(rows: pd.DataFrame, cell: Mapping[str, str], what: Shown, fits: 
     best = chosen.loc[chosen["score"].idxmin() if what.score.lower_is_better else chosen["score"].idxmax()]
     result = fits[best["key"]]
     brain = score_brain(result, what.key)
-    name = plain(plots.model_name(result.plan.spec))
+    name = plain(model_label(result.plan.spec))
     if brain is None:
         say_no_place(result.plan.subject)
     else:
@@ -188,7 +190,7 @@ def _region(place: DeltaGenerator, table: pd.DataFrame, key: str) -> str:
 def fits_panel(table: pd.DataFrame, settings: Sequence[str], what: Shown, specs: Mapping[str, FitSpec], source: str) -> None:
     """Show every fit in one region: a line in parallel coordinates, and a row of a sorted table with a link to Explore."""
     roi = _region(st.columns([2, 3])[0], table, "fits_roi")
-    rows = rows_of(what.of_test_set(table), what.key, what.statistic, hemi=what.hemi, roi=roi)
+    rows = rows_in_words(rows_of(what.of_test_set(table), what.key, what.statistic, hemi=what.hemi, roi=roi))
     rows = rows[rows["score"].notna()].sort_values("score", ascending=what.score.lower_is_better)
     if settings and len(rows) > 1:
         names = [NAMES[name] for name in settings]

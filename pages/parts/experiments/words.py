@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
+import pandas as pd
+
 from encoding.evaluation.splits import WITHIN
 from encoding.experiments.candidates import NOT_CHOSEN_OVER
 from encoding.experiments.experiment import FIT_HEMI, Cell
@@ -30,6 +32,11 @@ def settings_in_words(settings: Mapping[str, object]) -> str:
     'subject 1 · Gabor filters · energy · 60 components · 5-fold (seed 0)'
     """
     return " · ".join(WORDS.get(name, str)(str(value)) for name, value in settings.items())
+
+
+def rows_in_words(table: pd.DataFrame) -> pd.DataFrame:
+    """A table of scores whose subjects and networks have their names; numbers stay numbers, and other columns as they are."""
+    return table.assign(**{name: table[name].map(WORDS[name]) for name in ("subject", "backbone") if name in table})
 
 
 def fits_in_words(cells: Sequence[Cell]) -> list[str]:
