@@ -99,7 +99,7 @@ def choice_panel(experiment: Experiment, planned: Sequence[PlannedCell], setting
         _worth(first, hemis[0], quantity, source)
     with right, st.container(key="winners_brain_place", gap="xsmall"):
         _winners_brain(selection, 0 if not cases else named.index(case), candidates, source)
-    _winners_table(table.assign(hemi=table["hemi"].map(side_label)))
+    _winners_table(table)
     _compose(experiment, planned, ComposeRequest(experiment.to_toml(), tuple(over), per, by, ""))
 
 
@@ -178,7 +178,7 @@ def _worth(table: pd.DataFrame, hemi: str, quantity: str, source: str) -> None:
 def _winners_table(table: pd.DataFrame) -> None:
     number = st.column_config.NumberColumn
     st.dataframe(
-        table,
+        table.assign(hemi=table["hemi"].map(side_label)),
         hide_index=True,
         column_order=[name for name in COLUMNS if name in table and (table[name].notna() & (table[name] != "")).any()],
         column_config={

@@ -162,7 +162,9 @@ def test_a_winner_is_chosen_on_validation_images_and_its_test_score_shown(page, 
     assert not page.exception and page.title[0].value == "Which of 4 fits predicts best, over curated layers, 2 readouts?"
     wanted = select(cells, store).table()
     shown = next(table.value for table in page.dataframe if "winner" in table.value)
-    assert shown["winner"].tolist() == wanted["winner"].tolist()
+    assert shown["winner"].tolist() == wanted["winner"].tolist() and set(shown["hemi"]) == {"left", "right"}
+    winners = next(table for table in page.dataframe if "winner" in table.value)
+    assert json.loads(winners.proto.columns)["hemi"]["label"] == "Hemisphere"
     assert shown["test"].tolist() == pytest.approx(wanted["test"].tolist(), nan_ok=True)
     assert len(fits(page)) == 4  # those on validation images are no fits to choose from
     assert len(page.get("plotly_chart")) == 3
