@@ -52,3 +52,15 @@ def test_a_site_opens_from_its_folder_and_draws(page, site):
     page.wait_for_selector("[data-chart='0'] .main-svg")
     page.click("#theme")
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(24, 23, 20)"
+
+
+def test_a_page_of_a_fit_of_one_vertex_fits_a_phone_and_marks_the_vertex(page, site):
+    address, (first, _) = site
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.goto(f"{address}/{first}.html")
+    page.wait_for_selector(f"{CANVAS}[data-frames]")
+    page.evaluate("document.querySelector('h1').textContent = 'simple · target_groups=' + 'vertex:lh:123'.repeat(5)")
+    assert page.evaluate("document.documentElement.scrollWidth") == 390
+    page.evaluate("Encoding.get(document.body.dataset.name).only = {hemi: 'lh', vertex: 900}")
+    page.evaluate("location.hash = 'score=r'")
+    page.wait_for_function("document.querySelector('#vertex').textContent.startsWith('lh 1 (fsaverage 900)')")
