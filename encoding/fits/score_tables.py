@@ -54,6 +54,11 @@ class ScoreTables(VertexScores):
             return columns
         return np.intersect1d(columns, np.concatenate([group.columns[hemi] for group in groups if hemi in group.columns]))
 
+    def rois_without_vertices(self, hemi: str = BOTH) -> list[str]:
+        """Reported ROIs that have no vertices in a hemisphere, or in any of the fit; of others the fit may predict none all the same."""
+        hemis = self.plan.hemis if hemi == BOTH else (hemi,)
+        return [roi for roi in self.selected_rois if not any(len(self.columns(roi, each)) for each in hemis)]
+
     def rois(self, *, least_ceiling: float = LEAST_CEILING, both: bool = False) -> pd.DataFrame:
         """Tabulate scores, one row for each ROI and hemisphere, of the vertices that the fit predicts.
 

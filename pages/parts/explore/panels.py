@@ -159,8 +159,9 @@ def roi_panel(result: Result, table: pd.DataFrame, focus: Focus, score: str, sta
         how=unit.fill(HOW["bars"]),
     )
     about = interval_text(result, score, statistic, available=bounds is not None)
-    without = [roi for roi, n in table.groupby("roi", sort=False)["n_vertices"].sum().items() if n == 0]
+    without, n_predicted = result.rois_without_vertices(), table.groupby("roi")["n_vertices"].sum()
     nothing = f" Without {unit.many} here: {plain(', '.join(without))}." if without else ""
+    nothing += f" The fit predicts no {unit} of the other regions." if (n_predicted == 0).sum() > len(without) else ""
     st.caption(f"{unit.fill(SCORES[score].definition)} Bars: {statistic} over {unit.many}. {about}{nothing}")
 
 

@@ -169,7 +169,7 @@ def _heatmap_notes(sweep_result: SweepResult, best: pd.DataFrame | None, score: 
         notes.append(f"Mean of the regions' {statistic}s, in which a small region counts as much: {means[top]:z.3f} for {top}, the best.")
     if note := interval_note(first):
         notes.append(note)
-    if len(empty := rows.loc[rows["n_vertices"] == 0, "roi"].unique()):
+    if empty := first.rois_without_vertices(hemi):
         notes.append(f"Without {unit.many} in this subject: {', '.join(empty)}.")
     st.caption(plain(" ".join(notes)))
 

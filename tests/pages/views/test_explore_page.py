@@ -137,6 +137,15 @@ def test_a_link_to_a_fit_of_one_hemisphere_opens_it_until_both_are_chosen(page, 
     assert not page.exception and page.button(key="fit").disabled and page.query_params["hemi"] == "lh"
 
 
+def test_regions_that_a_fit_does_not_predict_are_not_called_empty(page, store):
+    one = replace(TINY, target_groups="vertex:lh:7", options={"alpha_per_target": False})
+    study(one, store)
+    page.query_params.update(explore_query(one))
+    page.run()
+    said = " ".join(caption.value for caption in page.caption)
+    assert not page.exception and "Without vertices here: empty. The fit predicts no vertex of the other regions." in said
+
+
 @pytest.mark.parametrize("full", [False, True])
 def test_a_link_holds_a_parameter_that_is_none_where_that_is_not_its_default(page, store, full):
     unlimited = replace(TINY, readout="tree", options={"max_depth": None})
