@@ -5,7 +5,6 @@ from __future__ import annotations
 from math import prod
 
 import numpy as np
-from scipy.sparse import csr_array
 
 
 def sums_by_label(values: np.ndarray, labels: np.ndarray, n_labels: int) -> np.ndarray:
@@ -25,6 +24,8 @@ def sums_by_label(values: np.ndarray, labels: np.ndarray, n_labels: int) -> np.n
     >>> sums_by_label(np.array([1.0, 5.0, 3.0]), np.array([1, 0, 1]), 3).tolist()
     [5.0, 4.0, 0.0]
     """
+    from scipy.sparse import csr_array
+
     n_rows, shape = len(labels), values.shape[1:]
     member = csr_array((np.ones(n_rows), (labels, np.arange(n_rows))), shape=(n_labels, n_rows))
     return (member @ values.reshape(n_rows, prod(shape))).reshape(n_labels, *shape)
