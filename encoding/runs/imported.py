@@ -140,8 +140,7 @@ class Imported(ScoreTables):
         about = part_of(arrays, "about")
         n_vertices = {str(hemi): arrays[f"fit.{hemi}_r"].shape[1] for hemi in about["hemis"]}
         subject = _subject(spec, about, n_vertices, simulated=bool(provenance["made_from"].get("simulated")))
-        whole = tuple(TargetGroup(hemi, {hemi: np.arange(n)}, whole=True) for hemi, n in n_vertices.items())
-        target_groups = target_groups_in(part_of(arrays, "model"), n_vertices) or whole
+        target_groups = target_groups_in(part_of(arrays, "model"), n_vertices) or _scored_targets(spec, arrays, n_vertices)
         try:
             source = SOURCES[GivenSource.name] if is_given(spec.backbone) else prepared(BACKBONES[spec.backbone], spec.input)
         except (LookupError, ValueError):
@@ -237,6 +236,13 @@ class Imported(ScoreTables):
 def part_of(arrays: Arrays, part: str) -> dict[str, np.ndarray]:
     """Select the arrays ``part.name`` of one part, by ``name``."""
     return {name.partition(".")[2]: array for name, array in arrays.items() if name.partition(".")[0] == part}
+
+
+def _scored_targets(spec: FitSpec, arrays: Arrays, n_vertices: Mapping[str, int]) -> tuple[TargetGroup, ...]:
+    """The targets of a fit that came without its models: of each hemisphere all, or, of one vertex or some ROIs, those with a score."""
+    scored = {hemi: np.isfinite(arrays[f"fit.{hemi}_r"]).any(0) for hemi in n_vertices}
+    whole = spec.target_groups in ("hemisphere", "both") or not any(some.any() for some in scored.values())  # or nothing was tested
+    return tuple(TargetGroup(hemi, {hemi: np.flatnonzero(some | whole)}, whole=whole) for hemi, some in scored.items())
 
 
 def _subject(spec: FitSpec, about: Arrays, n_vertices: Mapping[str, int], *, simulated: bool) -> Subject:

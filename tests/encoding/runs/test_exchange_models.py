@@ -6,6 +6,7 @@ import io
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
@@ -95,6 +96,16 @@ def test_models_may_be_left_out_or_be_too_large_for_the_file(tiny, store, elsewh
     monkeypatch.setattr("encoding.runs.exchange_models.MAX_MODEL_BYTES", 1000)
     assert "there is room for 0 MiB" in export_refusal(result)
     assert len(packed(result)) == len(packed(result, models=False))
+
+
+@pytest.mark.parametrize("change", [{"target_groups": "vertex:lh:7"}, {"target_groups": "roi", "rois": ("noise",)}, {}], ids=str)
+@pytest.mark.parametrize("split", [TINY.split, "all"])
+def test_a_fit_without_its_models_counts_the_vertices_that_it_predicts(tiny, store, elsewhere, change, split):
+    result = fit(replace(TINY, split=split, **change), store, device="cpu")
+    there = import_(over(result, models=False), elsewhere)
+    if split == TINY.split:
+        pd.testing.assert_frame_equal(there.rois(), result.rois())
+    assert not there.rois().empty
 
 
 def test_another_network_under_the_same_name_does_not_predict(tiny, store, elsewhere, new, monkeypatch):
