@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 
@@ -55,7 +55,7 @@ def learning_curve(spec: FitSpec, store: Store, report: Report = silent, device:
         raise ValueError(f"{spec.readout} has a learning curve over its epochs, not over the number of images: see Result.history.")
     result = fit(spec, store, subprogress(report, 0, 0.3), device)
     plan, device = result.plan, choose_device(device)
-    key = curve_key(plan.key, plan.subject.groups)
+    key = curve_key(plan.key, plan)
 
     @store.in_use(plan.stage_keys)
     def make() -> Arrays:
@@ -77,9 +77,12 @@ def has_curve(spec: FitSpec) -> bool:
     return READOUTS[spec.readout].exact and READOUTS[spec.readout].uses_components
 
 
-def curve_key(fit_key: str, groups: np.ndarray) -> str:
-    """Key of a fit's learning curve in the Store; ``groups`` (n_stimuli,) are the groups of rows that are added together."""
+def curve_key(fit_key: str, plan: Plan) -> str:
+    """Key of a fit's learning curve in the Store; it covers the groups of rows that are added together."""
+    groups = plan.subject.groups
     made = {"begins": "with rows of every inner fold"} if len(np.unique(groups)) < len(groups) else {}  # earlier releases had empty ones
+    if plan.joins_hemispheres:
+        made["hemispheres"] = "together"  # in earlier releases each had a model of its own
     return digest("curve", CURVE_VERSION, fit=fit_key, groups=groups_digest(groups), **made)
 
 
@@ -87,36 +90,44 @@ def _fold_curve(
     plan: Plan, fold: Fold, Z: np.ndarray, sizes: np.ndarray, bands: tuple[int, ...], report: Report, device: str
 ) -> dict[str, np.ndarray]:
     arrays = {}
-    for number, hemi in enumerate(plan.hemis):
-        part = subprogress(report, number / len(plan.hemis), (number + 1) / len(plan.hemis))
+    together = [plan.hemis] if plan.joins_hemispheres else [(hemi,) for hemi in plan.hemis]
+    for number, hemis in enumerate(together):
+        part = subprogress(report, number / len(together), (number + 1) / len(together))
         if plan.readout.uses_moments:
-            arrays |= _grow(plan, fold, hemi, Z, sizes, bands, part, device)
+            arrays |= _grow(plan, fold, hemis, Z, sizes, bands, part, device)
         else:
-            arrays |= _refit(plan, fold, hemi, Z, sizes, part, device)
+            arrays |= _refit(plan, fold, hemis, Z, sizes, part, device)
     return arrays
 
 
 def _grow(
-    plan: Plan, fold: Fold, hemi: str, Z: np.ndarray, sizes: np.ndarray, bands: tuple[int, ...], report: Report, device: str
+    plan: Plan, fold: Fold, hemis: tuple[str, ...], Z: np.ndarray, sizes: np.ndarray, bands: tuple[int, ...], report: Report, device: str
 ) -> dict[str, np.ndarray]:
     """The curve of a readout of moments."""
-    Y = plan.subject.responses[hemi]
-    test = _test_moments(plan, fold, Z, Y, device)
+    responses = {hemi: plan.subject.responses[hemi] for hemi in hemis}
+    test = {hemi: _test_moments(plan, fold, Z, Y, device) for hemi, Y in responses.items()}
     order = _shuffled(plan.subject.groups[fold.train])
     inner = plan.inner(fold)
-    sums = Accumulator(Z.shape[1], Y.shape[1], int(inner.max()) + 1, dtype=Z.dtype, device=device)
-    train_r, test_r = (np.full((len(sizes), Y.shape[1]), np.nan, np.float32) for _ in range(2))
-    done = 0
+    n_inner = int(inner.max()) + 1
+    sums = {hemi: Accumulator(Z.shape[1], Y.shape[1], n_inner, dtype=Z.dtype, device=device) for hemi, Y in responses.items()}
+    arrays, done = _empty(plan, hemis, sizes), 0
     for step, size in enumerate(sizes):
-        report(step / len(sizes), f"learning curve of {hemi}: {size:,} {plan.subject.row_word('images', fold.train)}")
+        report(step / len(sizes), _text(plan, fold, hemis, size))
         new = np.sort(order[done:size])
-        sums.add(Z, Y, fold.train[new], inner[new])
-        so_far, done = replace(sums.moments(), bands=bands), size
-        for columns in _columns(plan, hemi):
-            some = so_far.targets(columns)
+        for hemi, Y in responses.items():
+            sums[hemi].add(Z, Y, fold.train[new], inner[new])
+        so_far, done = {hemi: replace(each.moments(), bands=bands) for hemi, each in sums.items()}, size
+        for group in _groups(plan, hemis):
+            some = _of_group(so_far, group)
             model = plan.readout.fit(some, plan.options, device=device)
-            train_r[step, columns], test_r[step, columns] = correlation(model, some), correlation(model, test.targets(columns))
-    return {f"{hemi}_train": train_r, f"{hemi}_test": test_r}
+            for line, seen in (("train", some), ("test", _of_group(test, group))):
+                _keep(arrays, line, step, group, correlation(model, seen))
+    return arrays
+
+
+def _of_group(moments: Mapping[str, Moments], group: TargetGroup) -> Moments:
+    """The moments of a group's targets from those of its hemispheres."""
+    return Moments.side_by_side([moments[hemi].targets(slice(None) if group.whole else cols) for hemi, cols in group.columns.items()])
 
 
 def _test_moments(plan: Plan, fold: Fold, Z: np.ndarray, Y: np.ndarray, device: str) -> Moments:
@@ -128,22 +139,38 @@ def _test_moments(plan: Plan, fold: Fold, Z: np.ndarray, Y: np.ndarray, device: 
     return Moments.of(Z, Y, np.zeros(len(rows), int), rows=rows, device=device)
 
 
-def _refit(plan: Plan, fold: Fold, hemi: str, Z: np.ndarray, sizes: np.ndarray, report: Report, device: str) -> dict[str, np.ndarray]:
+def _refit(
+    plan: Plan, fold: Fold, hemis: tuple[str, ...], Z: np.ndarray, sizes: np.ndarray, report: Report, device: str
+) -> dict[str, np.ndarray]:
     """The curve of a readout of arrays."""
-    n_vertices = plan.subject.responses[hemi].shape[1]
     order = _shuffled(plan.subject.groups[fold.train])
-    train_r, test_r = (np.full((len(sizes), n_vertices), np.nan, np.float32) for _ in range(2))
+    arrays = _empty(plan, hemis, sizes)
     for step, size in enumerate(sizes):
-        report(step / len(sizes), f"learning curve of {hemi}: {size:,} {plan.subject.row_word('images', fold.train)}")
-        for columns in _columns(plan, hemi):
-            chosen = np.arange(n_vertices)[columns]
-            rows = training_rows(plan, fold, TargetGroup(hemi, {hemi: chosen}), Z).some(np.sort(order[:size]))
+        report(step / len(sizes), _text(plan, fold, hemis, size))
+        for group in _groups(plan, hemis):
+            rows = training_rows(plan, fold, group, Z).some(np.sort(order[:size]))
             model = plan.readout.fit(rows, plan.options, device=device)
-            sets = ((train_r, rows.Y.rows[: len(fold.test)], np.asarray), (test_r, fold.test, partial(plan.over_repeats, fold)))
-            for r, seen, over_repeats in sets:
-                measured = Responses([(plan.subject.responses[hemi], chosen)], seen)
-                r[step, columns] = _measured_r(model, Z[seen], measured, over_repeats)
-    return {f"{hemi}_train": train_r, f"{hemi}_test": test_r}
+            sets = (("train", rows.Y.rows[: len(fold.test)], np.asarray), ("test", fold.test, partial(plan.over_repeats, fold)))
+            for line, seen, over_repeats in sets:
+                measured = Responses([(plan.subject.responses[hemi], columns) for hemi, columns in group.columns.items()], seen)
+                _keep(arrays, line, step, group, _measured_r(model, Z[seen], measured, over_repeats))
+    return arrays
+
+
+def _empty(plan: Plan, hemis: tuple[str, ...], sizes: np.ndarray) -> dict[str, np.ndarray]:
+    """Curves of vertices without a model, ``<hemi>_<line>`` to (n_sizes, n_vertices)."""
+    shapes = {hemi: (len(sizes), plan.subject.responses[hemi].shape[1]) for hemi in hemis}
+    return {f"{hemi}_{line}": np.full(shape, np.nan, np.float32) for hemi, shape in shapes.items() for line in ("train", "test")}
+
+
+def _keep(arrays: dict[str, np.ndarray], line: str, step: int, group: TargetGroup, r: np.ndarray) -> None:
+    """Put the r (n_targets,) of a group's model at one size where its vertices are."""
+    for hemi, place in group.places().items():
+        arrays[f"{hemi}_{line}"][step, group.columns[hemi]] = r[place]
+
+
+def _text(plan: Plan, fold: Fold, hemis: tuple[str, ...], size: int) -> str:
+    return f"learning curve of {' and '.join(hemis)}: {size:,} {plan.subject.row_word('images', fold.train)}"
 
 
 def _measured_r(model: Model, X: np.ndarray, measured: Responses, over_repeats: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
@@ -155,9 +182,9 @@ def _measured_r(model: Model, X: np.ndarray, measured: Responses, over_repeats: 
     return np.concatenate(blocks)
 
 
-def _columns(plan: Plan, hemi: str) -> list[slice | np.ndarray]:
-    """The columns of a hemisphere that are fitted together; parts of both hemispheres are taken one hemisphere at a time."""
-    return [slice(None) if part.whole else part.columns[hemi] for part in plan.target_groups if hemi in part.columns]
+def _groups(plan: Plan, hemis: tuple[str, ...]) -> list[TargetGroup]:
+    """The target groups of some hemispheres, all of whose columns are there."""
+    return [group for group in plan.target_groups if set(group.columns) <= set(hemis)]
 
 
 def correlation(model: LinearModel, moments: Moments) -> np.ndarray:

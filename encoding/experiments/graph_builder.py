@@ -107,7 +107,7 @@ class GraphBuilder:
         needs = (plan.key,) if plan.key in self.tasks else ()
         wanted = [("intervals", intervals_key(Result(plan, self.store)))]
         if curves and has_curve(plan.spec):
-            wanted.append(("curve", curve_key(plan.key, plan.subject.groups)))
+            wanted.append(("curve", curve_key(plan.key, plan)))
         wanted = [(stage, key) for stage, key in wanted if needs or key not in self.store]
         for stage, key in wanted:
             late = stage == "curve" or self.intervals_last

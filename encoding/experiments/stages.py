@@ -159,5 +159,5 @@ def _key_of(task: Task, plan: Plan, store: Store) -> str:
         case "intervals":
             return intervals_key(Result(plan, store))
         case "curve":
-            return curve_key(plan.key, plan.subject.groups)
+            return curve_key(plan.key, plan)
     raise ValueError(f"There is no stage {task.stage!r}.")

@@ -63,6 +63,11 @@ class Plan(StageKeys):
         """Hemispheres that are fitted, in the subject's order."""
         return tuple(hemi for hemi in self.subject.hemis if any(hemi in group.columns for group in self.target_groups))
 
+    @property
+    def joins_hemispheres(self) -> bool:
+        """Whether a model is of targets of several hemispheres."""
+        return any(len(group.columns) > 1 for group in self.target_groups)
+
     @cached_property
     def stimuli(self) -> Stimuli:
         """Stimuli as the backbone reads them; of clips, the number of frames in the spec. A feature table has a row for a whole clip."""

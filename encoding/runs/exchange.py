@@ -73,7 +73,7 @@ def packed(result: ScoreTables, *, by: str = "", models: bool = True) -> bytes:
     arrays = arrays_of(
         result,
         intervals=intervals_of(result) if result.plan.has_test else None,
-        curve=result.derived(curve_key(result.key, result.plan.subject.groups)),
+        curve=result.derived(curve_key(result.key, result.plan)),
     )
     if models:
         arrays |= {f"model.{name}": array for name, array in model_arrays(result).items()}

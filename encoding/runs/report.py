@@ -230,7 +230,7 @@ def fit_charts(result: ScoreTables, classes: Mapping[str, Sequence[str]], source
             text = f"{what}: mean residual {density.mean:+z.3f}, standard deviation {density.sd:.3f}."
             charts.append(("Residuals", text, plots.residual_density(density, what=what.split(" ", 1)[1])))
         charts += _epoch_charts(result)
-    curve = result.derived(curve_key(result.key, result.plan.subject.groups))
+    curve = result.derived(curve_key(result.key, result.plan))
     if curve is not None:
         lines = {
             line: np.nanmean(np.concatenate([curve[f"{hemi}_{line}"] for hemi in hemis], axis=1), axis=1) for line in ("train", "test")

@@ -296,8 +296,10 @@ def test_the_learning_curve_ends_where_the_fit_is(tiny, store):
         {"split": "kfold:7:0", "options": {"alpha": 1.0}},  # training sets of 102 and 103 images
         {"split": "kfold:3:0", "readout": "knn", "n_components": 8, "hemi": "lh"},
         {"split": "kfold:3:0", "readout": "ols", "n_components": 8, "target_groups": "roi"},
+        {"readout": "pls", "n_components": 8, "options": {"n_components": 2}, "target_groups": "both"},
+        {"readout": "tree", "n_components": 8, "target_groups": "roi:both"},
     ],
-    ids=["ridge", "knn", "ols"],
+    ids=["ridge", "knn", "ols", "hemispheres-together", "regions-of-both"],
 )
 def test_the_learning_curve_of_folds_ends_at_the_mean_over_folds(tiny, store, changes):
     spec = replace(TINY, **changes)
@@ -308,10 +310,14 @@ def test_the_learning_curve_of_folds_ends_at_the_mean_over_folds(tiny, store, ch
 
 
 def test_the_learning_curve_is_named_by_the_groups_it_adds_together(tiny, store):
+    def key_of(groups, fit_key="fit-0"):
+        tiny.change(groups=groups)
+        return curve_key(fit_key, plan(TINY, store))
+
     rows = np.arange(120)
-    key = curve_key("fit-0", rows)
-    assert curve_key("fit-0", 1000 - rows) == key
-    assert len({key, curve_key("fit-0", rows // 2), curve_key("fit-0", rows // 3), curve_key("fit-1", rows)}) == 4
+    key = key_of(rows)
+    assert key_of(1000 - rows) == key
+    assert len({key, key_of(rows // 2), key_of(rows // 3), key_of(rows, "fit-1")}) == 4
     spec, curves = replace(TINY, options={"alpha": 1.0}), []
     for groups in (rows, 1000 - rows, rows // 2):
         tiny.change(groups=groups)

@@ -248,7 +248,7 @@ def _roi_table(key: str, _result: Result) -> pd.DataFrame:
 
 def stored_curve(result: Result) -> dict[str, np.ndarray] | None:
     """Read the fit's learning curve; None where it was not computed."""
-    return store().get(curve_key(result.key, result.plan.subject.groups))
+    return store().get(curve_key(result.key, result.plan))
 
 
 def stored_intervals(result: Result) -> dict[str, np.ndarray] | None:

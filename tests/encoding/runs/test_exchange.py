@@ -40,7 +40,7 @@ def test_tables_maps_and_comparisons_are_the_same_without_the_data_set(sent, els
     assert (there.n_train, there.n_test, there.plan.spec) == (sent.n_train, sent.n_test, sent.plan.spec)
     np.testing.assert_array_equal(Placement.of(there.plan.subject).vertices["rh"], np.arange(10) * 3)
     np.testing.assert_array_equal(intervals_of(there)["lh_draws"], roi_intervals(sent)["lh_draws"])
-    assert there.derived(curve_key(there.key, there.plan.subject.groups))["lh_test"].shape[1] == 10 and there.plan.subject.simulated
+    assert there.derived(curve_key(there.key, there.plan))["lh_test"].shape[1] == 10 and there.plan.subject.simulated
     found = compare(sent, there)
     assert found.unpaired is None and found.same_vertices and found.tested and (found.table["difference"] == 0).all()
 
@@ -97,9 +97,7 @@ def test_an_imported_fit_can_be_passed_on(sent, elsewhere, tmp_path):
 def test_a_fit_without_intervals_or_places_is_sent_without_them(tiny, store, elsewhere):
     there = import_(io.BytesIO(packed(fit(replace(TINY, hemi="lh", split="kfold:3:0"), store, device="cpu"))), elsewhere)
     assert (
-        intervals_of(there) is None
-        and there.derived(curve_key(there.key, there.plan.subject.groups)) is None
-        and Placement.of(there.plan.subject) is None
+        intervals_of(there) is None and there.derived(curve_key(there.key, there.plan)) is None and Placement.of(there.plan.subject) is None
     )
     assert there.plan.hemis == ("lh",) and there.n_test == 120
 
