@@ -104,9 +104,10 @@ def preflight(plan: Plan, store: Store, device: str = "cpu") -> Estimate:
         probed, seconds = None, 0.0
         sizes = {layer: features.load(key, store).shape[1] for layer, key in plan.feature_keys.items()}
     uses_components = plan.readout.uses_components  # otherwise neither features nor components are stored
-    stored = sum(size for layer, size in sizes.items() if layer not in reduced)
-    fitting_seconds, readout_seconds, fitting_bytes = _fitting(plan, stored if uses_components else 0, store, device)
-    disk = _kept_bytes(plan, sum(sizes.values()))
+    stored, n_features = sum(size for layer, size in sizes.items() if layer not in reduced), sum(sizes.values())
+    k = _n_kept(plan, n_features) if uses_components else 0
+    fitting_seconds, readout_seconds, fitting_bytes = _fitting(plan, stored if uses_components else 0, k, store, device)
+    disk = _kept_bytes(plan, n_features)
     item = np.dtype(plan.feature_dtype).itemsize
     feature_bytes = sum(float(item) * n * sizes[layer] for layer in missing if layer not in reduced) if uses_components else 0.0
     feature_bytes += sketch_bytes(plan) * len(reduced)
@@ -119,7 +120,7 @@ def preflight(plan: Plan, store: Store, device: str = "cpu") -> Estimate:
         host = host_bytes(plan, probed, reduced)
     estimate = Estimate(
         seconds=n * seconds + fitting_seconds,
-        ram=PROGRAM_BYTES + max(_afterwards_bytes(plan), working if device == "cpu" else host),
+        ram=PROGRAM_BYTES + max(_afterwards_bytes(plan, n_features), working if device == "cpu" else host),
         gpu=0.0 if device == "cpu" else working,
         disk=disk + feature_bytes,
         network_seconds=n * seconds,
@@ -172,11 +173,13 @@ def _smaller(plan: Plan, sizes: Mapping[str, int], stored: Sequence[str], store:
     return ""
 
 
-def _fitting(plan: Plan, n_features: int, store: Store, device: str) -> tuple[float, float, float]:
-    """Seconds of components, moments, weights and scores, for every fold, those of the readout among them, and bytes."""
+def _fitting(plan: Plan, n_features: int, k: int, store: Store, device: str) -> tuple[float, float, float]:
+    """Seconds of components, moments, weights and scores, for every fold, those of the readout among them, and bytes.
+
+    ``n_features`` are those that are stored; the ``k`` components may be of others, too, which are reduced in the pass.
+    """
     n, n_train = plan.subject.n_stimuli, max(len(fold.train) for fold in plan.folds)
     most = min(n_train - 1, n_features)
-    k = _n_kept(plan, n_features)
     n_targets = sum(plan.subject.responses[hemi].shape[1] for hemi in plan.hemis)
     widest = max((plan.subject.responses[hemi].shape[1] for hemi in plan.hemis), default=0)
     if plan.spec.reduction != "pca":
@@ -232,20 +235,20 @@ def _axes_bytes(plan: Plan, n_features: int, k: int) -> float:
     return 12.0 * (n_features if plan.spec.reduction == "none" else k * max(1, n_features) ** 0.5)
 
 
-def _afterwards_bytes(plan: Plan) -> float:
-    """Bytes of what follows a fit: the intervals of its scores, and its learning curve."""
+def _afterwards_bytes(plan: Plan, n_features: int) -> float:
+    """Bytes of what follows a fit on so many features: the intervals of its scores, and its learning curve."""
     n_rois = len(plan.spec.rois) or 1 + len(roi_names(plan.subject))
     n_rows = sum(len(fold.test) for fold in plan.folds)
     units = sum(n_units(plan.subject.groups[fold.test]) for fold in plan.folds)
     intervals = working_bytes(n_rows, units, n_rois, n_folds=len(plan.folds))
     if not (plan.readout.exact and plan.readout.uses_components):
         return intervals
-    widest = max((plan.subject.responses[hemi].shape[1] for hemi in plan.hemis), default=0)
-    k = min(plan.spec.n_components or plan.subject.n_stimuli, plan.subject.n_stimuli) * plan.n_frames * len(plan.spaces)
+    n_targets = sum(plan.subject.responses[hemi].shape[1] for hemi in plan.hemis)
+    widest = n_targets if plan.joins_hemispheres else max((plan.subject.responses[hemi].shape[1] for hemi in plan.hemis), default=0)
+    k = _n_kept(plan, n_features) * plan.n_frames * len(plan.spaces)
     k = n_columns(k, degree=plan.spec.degree, delays=plan.spec.delays)
     n_inner = plan.readout.n_folds(plan.options) if plan.readout.uses_moments else 1
     sums = 4.0 * 2 * (n_inner + 2) * k * widest + 8.0 * (n_inner + 2) * k**2  # those of the training rows grow, and are copied for a fit
-    n_targets = sum(plan.subject.responses[hemi].shape[1] for hemi in plan.hemis)
     return max(intervals, sums + 4.0 * 2 * CURVE_SIZES * n_targets * len(plan.folds))
 
 

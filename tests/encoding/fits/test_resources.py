@@ -204,6 +204,20 @@ def test_what_follows_a_fit_counts(tiny, store, monkeypatch):
     assert preflight.preflight(planned, store).ram >= 7e9 > before
 
 
+def test_components_are_no_more_than_features(tiny, store):
+    three = replace(TINY, layers=("colour",), degree=2, n_components=3, options={"n_folds": 30})
+    fit(three, store)
+    told = preflight.preflight(plan(three, store), store).ram
+    assert [preflight.preflight(plan(replace(three, n_components=n), store), store).ram for n in (0, 50)] == [told, told]
+
+
+def test_readouts_of_layers_that_are_reduced_in_the_pass_count(tiny, store):
+    planned = [plan(replace(ALEXNET, n_components=10, degree=2, feature_budget=budget), store) for budget in (None, 0.0)]
+    assert planned[1].reduced_layers
+    whole, reduced = (preflight.preflight(each, store).readout_seconds for each in planned)
+    assert reduced == pytest.approx(whole) and whole > 0
+
+
 def test_the_memory_of_a_pass_is_what_was_estimated(tiny, store):
     """Peak of the process, with the program itself, in both passes of a network whose layers are reduced."""
     spec = FitSpec(dataset="tiny", backbone="torchvision/squeezenet1_1", weights="random:0", layers=("features.1", "features.2"))
