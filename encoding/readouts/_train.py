@@ -130,7 +130,8 @@ class _Course:
         self._check("training", train_loss)
         losses, r, error = validate(self.network, self.subjects[0], options)
         self.epoch += 1
-        variance = self.subjects[0].scale.deviation ** 2
+        scale = self.subjects[0].scale
+        variance = np.where(scale.constant, 0, scale.deviation**2)  # a constant target is predicted as it is
         errors = {"train_mse": train_error * variance, "validation_mse": error * variance}
         self.stopping.see(self.epoch, losses if options.keep == "loss" else -np.nan_to_num(r), {"validation_r": r} | errors)
         loss, mean_r = float(losses.mean()), float(np.nanmean(r)) if np.isfinite(r).any() else 0.0

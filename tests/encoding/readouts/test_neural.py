@@ -219,6 +219,7 @@ def test_constant_targets_and_constant_components_do_no_harm(name, loss):
     model = train(name, X, Y, n_epochs=5, loss=loss, learning_rate=1e-2)
     np.testing.assert_allclose(model.predict(X)[:, 0], 7.3, rtol=1e-6)
     assert np.isfinite(model.weights).all() and np.isnan(model.details["validation_r"][0])
+    assert model.details["train_mse"][0] == model.details["validation_mse"][0] == 0 < model.details["validation_mse"][1]
     assert np.isfinite(model.history["validation_loss"]).all() and np.isfinite(model.history["validation_r"]).all()
 
 
